@@ -1,0 +1,3 @@
+from refquant.cli import main
+
+raise SystemExit(main())

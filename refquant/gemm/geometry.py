@@ -1,0 +1,88 @@
+"""Where a convolution's kernel meets its image.
+
+    h = p * stride - padding + i * dilation     the input row that output row p meets kernel row i at (columns alike)
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a kernel moves over an image.
+
+    stride, dilation : (rows, columns), 1 or more; one integer stands for both.
+    padding : (top, bottom, left, right), 0 or more; one integer for all, two for (rows, columns).
+    groups : how many parts the channels are cut into; depthwise when it equals C.
+    """
+
+    stride: Any = 1
+    padding: Any = 0
+    dilation: Any = 1
+    groups: int = 1
+
+    def __post_init__(self):
+        for name, low, lengths in (("stride", 1, (2,)), ("padding", 0, (4, 2)), ("dilation", 1, (2,))):
+            object.__setattr__(self, name, _spread(name, getattr(self, name), low, lengths))
+        if not isinstance(self.groups, int | np.integer) or self.groups < 1:
+            raise ValueError(f"groups = {self.groups!r}: expected 1 or more")
+
+    def output_size(self, height: int, width: int, kernel: tuple[int, int]) -> tuple[int, int]:
+        """(OH, OW) of an image of this size, or a ValueError when the kernel does not fit into it."""
+        top, bottom, left, right = self.padding
+        sizes = [(size + pads - d * (k - 1) - 1) // s + 1 for size, pads, d, k, s in
+                 zip((height, width), (top + bottom, left + right), self.dilation, kernel, self.stride, strict=True)]
+        if min(sizes) < 1:
+            raise ValueError(f"a kernel of {kernel} with dilation {self.dilation} does not fit an image of "
+                             f"{(height, width)} with padding {self.padding}")
+        return sizes[0], sizes[1]
+
+
+def _spread(name: str, value, low: int, lengths: tuple[int, ...]) -> tuple[int, ...]:
+    """One integer, or one of ``lengths`` of them, as ``lengths[0]`` integers."""
+    values = (value,) * lengths[0] if isinstance(value, int | np.integer) else tuple(value)
+    if len(values) == 2 and lengths[0] == 4:
+        values = (values[0], values[0], values[1], values[1])
+    if len(values) != lengths[0] or any(not isinstance(v, int | np.integer) or v < low for v in values):
+        raise ValueError(f"{name} = {value!r}: expected an integer or {' or '.join(map(str, lengths))} of them, "
+                         f"{low} or more")
+    return tuple(int(v) for v in values)
+
+
+DENSE = Geometry()
+
+
+def check_shapes(x: tuple[int, ...], w: tuple[int, ...], geometry: Geometry, g: tuple[int, ...] | None = None) -> None:
+    """A ValueError unless x [B, C, H, W], w [O, C/groups, KH, KW] and, where given, g [B, O, OH, OW] fit together."""
+    if x[1] % geometry.groups or w[0] % geometry.groups or w[1] != x[1] // geometry.groups:
+        raise ValueError(f"x has {x[1]} channels and w has shape {tuple(w)}: with {geometry.groups} groups expected "
+                         "[O, C/groups, KH, KW], both C and O divisible by groups")
+    wanted = (x[0], w[0], *geometry.output_size(x[2], x[3], (w[2], w[3])))
+    if g is not None and tuple(g) != wanted:
+        raise ValueError(f"g has shape {tuple(g)}: expected {wanted}")
+
+
+def input_positions(geometry, size, kernel) -> list[np.ndarray]:
+    """For rows and for columns: [outputs, kernel], the input index that an output meets a kernel element at, or -1."""
+    outputs = geometry.output_size(*size, kernel)
+    positions = []
+    for axis in (0, 1):
+        at = (np.arange(outputs[axis])[:, None] * geometry.stride[axis] - geometry.padding[2 * axis]
+              + np.arange(kernel[axis]) * geometry.dilation[axis])
+        positions.append(np.where((at >= 0) & (at < size[axis]), at, -1))
+    return positions
+
+
+def output_positions(geometry, size, kernel, outputs) -> list[np.ndarray]:
+    """For rows and for columns: [inputs, kernel], the output index that meets an input at a kernel element, or -1."""
+    positions = []
+    for axis in (0, 1):
+        moved = (np.arange(size[axis])[:, None] + geometry.padding[2 * axis]
+                 - np.arange(kernel[axis]) * geometry.dilation[axis])
+        at = moved // geometry.stride[axis]
+        met = (moved % geometry.stride[axis] == 0) & (at >= 0) & (at < outputs[axis])
+        positions.append(np.where(met, at, -1))
+    return positions

@@ -1,0 +1,89 @@
+"""The one entry point of the integer matrix product, and the one place where a kernel is chosen."""
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refquant.gemm.reference import reference_matmul
+from refquant.integers.accumulator import Accumulator
+from refquant.integers.formats import as_int64, as_integers
+
+INT32_WRAP = Accumulator(32, "wrap")
+
+
+def matmul(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_point: ArrayLike = 0,
+           bias: ArrayLike | None = None, accumulator: Accumulator = INT32_WRAP) -> tuple[np.ndarray, np.ndarray]:
+    """``(a - a_zero_point) @ (b - b_zero_point) + bias`` in ``accumulator``.
+
+    a, b : integers of at most 16 bits, [M, K] and [K, N].
+    a_zero_point : one integer of at most 16 bits, or one for each row of ``a`` [M].
+    b_zero_point : likewise, or one for each column of ``b`` [N].
+    bias : integers within int32 [N], in the accumulator before the first product.
+    accumulator : signed, 8 to 64 bits; the products are added in the order of k.
+
+    Returns
+    -------
+    acc : [M, N] in the accumulator's dtype.
+    overflowed : booleans [M, N], as the accumulator's policy defines them (`refquant.integers.accumulator`).
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, operands wider than 16 bits, or a zero point along the contraction, which does not
+        factor out of the sum.
+    OverflowError
+        Under the policy "error".
+    """
+    a, b = _operand(a, "a"), _operand(b, "b")
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        raise ValueError(f"a has shape {a.shape} and b has shape {b.shape}: expected [M, K] and [K, N]")
+    m, n = a.shape[0], b.shape[1]
+    za = _zero_point(a_zero_point, "a_zero_point", m, a.shape[1]).reshape(-1, 1)
+    zb = _zero_point(b_zero_point, "b_zero_point", n, b.shape[0])
+    bias = _bias(bias, n)
+    return _kernel(a, b, accumulator)(a, b, za, zb, bias, accumulator)
+
+
+def _kernel(a: np.ndarray, b: np.ndarray, accumulator: Accumulator):
+    """Small products take the plain reference, whose code is at hand; others a compiled kernel, with equal bits."""
+    if a.shape[0] * b.size < 1 << 15:
+        return _plain
+    from refquant.gemm import kernels  # imports Numba
+
+    if accumulator.overflow == "error" or kernels.NOT_COMPILED:
+        return _plain
+    return kernels.matmul_running if accumulator.overflow == "saturate_running" else kernels.matmul_total
+
+
+def _plain(a, b, za, zb, bias, accumulator):
+    return reference_matmul(a.astype(np.int64), b.astype(np.int64), za, zb, bias, accumulator)
+
+
+def _operand(values: ArrayLike, name: str) -> np.ndarray:
+    array = as_integers(values, name)
+    if array.dtype.itemsize > 2:
+        low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+        if low < -(1 << 15) or high >= 1 << 16 or (low < 0 and high >= 1 << 15):
+            raise ValueError(f"{name} runs from {low} to {high}: expected operands of at most 16 bits")
+        array = array.astype(np.int16 if high < 1 << 15 else np.uint16)
+    return array
+
+
+def _zero_point(values: ArrayLike, name: str, outer: int, contraction: int) -> np.ndarray:
+    array = as_int64(values, name)
+    if array.size and (int(array.min()) < -(1 << 15) or int(array.max()) >= 1 << 16):
+        raise ValueError(f"{name} runs from {array.min()} to {array.max()}: expected at most 16 bits")
+    if array.ndim > 1 or array.size not in (1, outer):
+        along = " (it seems to run along the contraction, where it does not factor out of the sum)"
+        raise ValueError(f"{name} has shape {array.shape}: expected one integer or [{outer}]"
+                         f"{along if array.shape == (contraction,) else ''}")
+    return np.broadcast_to(array.reshape(-1), (outer,)) if array.size == 1 else array
+
+
+def _bias(bias: ArrayLike | None, n: int) -> np.ndarray:
+    array = as_int64(0 if bias is None else bias, "bias")
+    if array.size and not -(1 << 31) <= int(array.min()) <= int(array.max()) < 1 << 31:
+        raise ValueError(f"bias runs from {array.min()} to {array.max()}: expected values within int32")
+    if array.ndim and array.shape != (n,):
+        raise ValueError(f"bias has shape {array.shape}: expected [{n}], one for each column of b")
+    return np.broadcast_to(array, (n,))

@@ -1,0 +1,108 @@
+"""Integer tensors with an explicit format.
+
+    value = scale * (codes - zero_point)
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from refquant.integers.formats import IntFormat, as_int64, as_integers
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed:
+    """Codes with what they mean.
+
+    codes : integers of ``format``, any shape; stored in the format's dtype.
+    scale : positive and finite; one number, or with ``axis`` one for each index along it.
+    format : IntFormat.
+    zero_point : the code that means 0; one integer, or with ``axis`` one for each index. It may lie outside the format
+        (then 0 is no code), but within int32.
+    axis : None for per tensor, else the axis along which scale and zero_point run (per channel).
+
+    Raises
+    ------
+    TypeError
+        When codes or zero_point are not integers.
+    ValueError
+        When a code is outside the format, a scale is not positive and finite, or a shape does not fit ``axis``.
+    """
+
+    codes: np.ndarray
+    scale: float | np.ndarray
+    format: IntFormat
+    zero_point: int | np.ndarray = 0
+    axis: int | None = None
+
+    def __post_init__(self):
+        codes = as_integers(self.codes, "codes")
+        if not self.format.contains(codes):
+            raise ValueError(f"codes run from {codes.min()} to {codes.max()}: {self.format} holds "
+                             f"{self.format.qmin} to {self.format.qmax}")
+        axis = check_axis(self.axis, codes.ndim)
+        scale = check_scale(self.scale)
+        zero_point = check_zero_point(self.zero_point)
+        for name, array in (("scale", scale), ("zero_point", zero_point)):
+            allowed = "one number" if axis is None else f"one number, or {codes.shape[axis]} along axis {axis}"
+            if array.ndim and (axis is None or array.shape != (codes.shape[axis],)):
+                raise ValueError(f"{name} has shape {array.shape}: expected {allowed} for codes of shape {codes.shape}")
+        object.__setattr__(self, "codes", codes.astype(self.format.dtype, copy=False))
+        object.__setattr__(self, "scale", scale if scale.ndim else scale[()])
+        object.__setattr__(self, "zero_point", zero_point if zero_point.ndim else int(zero_point))
+        object.__setattr__(self, "axis", axis)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.codes.shape
+
+    @property
+    def value(self) -> np.ndarray:
+        """The reals the codes stand for, float64."""
+        scale = along(np.asarray(self.scale, np.float64), self.axis, self.codes.ndim)
+        zero_point = along(np.asarray(self.zero_point), self.axis, self.codes.ndim)
+        if self.codes.dtype == np.uint64:
+            return scale * (self.codes.astype(np.float64) - zero_point)
+        return scale * (self.codes.astype(np.int64) - zero_point)
+
+
+def check_scale(scale) -> np.ndarray:
+    """``scale`` as float32 or float64, at most one-dimensional, or a ValueError naming the first bad one."""
+    array = np.asarray(scale)
+    if array.dtype != np.float32:
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"scale = {scale!r}: expected positive finite numbers") from None
+    bad = ~(np.isfinite(array) & (array > 0))
+    if bad.any():
+        raise ValueError(f"scale = {array[bad].flat[0]}: expected a positive finite number")
+    if array.ndim > 1:
+        raise ValueError(f"scale has shape {array.shape}: expected one number or one for each channel")
+    return array
+
+
+def check_zero_point(zero_point) -> np.ndarray:
+    """``zero_point`` as int64, or an error when it is not integers within int32."""
+    array = as_int64(zero_point, "zero_point")
+    limits = np.iinfo(np.int32)
+    if array.size and not limits.min <= int(array.min()) <= int(array.max()) <= limits.max:
+        raise ValueError(f"zero_point runs from {array.min()} to {array.max()}: expected values within int32")
+    return array
+
+
+def check_axis(axis: int | None, ndim: int) -> int | None:
+    """``axis`` counted from the front, or a ValueError."""
+    if axis is None:
+        return None
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"axis = {axis}: expected {-ndim} to {ndim - 1} for {ndim} dimensions")
+    return axis % ndim
+
+
+def along(array: np.ndarray, axis: int | None, ndim: int) -> np.ndarray:
+    """A per-channel vector shaped so that it broadcasts along ``axis`` of ``ndim`` dimensions; a number stays."""
+    if array.ndim == 0 or axis is None:
+        return array
+    return array.reshape([-1 if d == axis else 1 for d in range(ndim)])

@@ -1,0 +1,115 @@
+"""Integer formats: how many bits, signed or not, and what happens at the ends.
+
+    signed           qmin = -2^(bits-1)        qmax = 2^(bits-1) - 1
+    signed, narrow   qmin = -(2^(bits-1) - 1)  qmax = 2^(bits-1) - 1
+    unsigned         qmin = 0                  qmax = 2^bits - 1
+"""
+from __future__ import annotations
+
+import operator
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class IntFormat:
+    """An integer format of 2 to 64 bits.
+
+    ``narrow`` leaves out the most negative code, so that a signed format is symmetric.
+
+    Raises
+    ------
+    ValueError
+        For a width outside 2..64, or ``narrow`` on an unsigned format, for which libraries disagree
+        (TensorFlow drops code 0, QONNX the top code).
+    """
+
+    bits: int
+    signed: bool = True
+    narrow: bool = False
+
+    def __post_init__(self):
+        try:
+            bits = operator.index(self.bits)
+        except TypeError:
+            raise ValueError(f"bits = {self.bits!r}: expected an integer from 2 to 64") from None
+        if isinstance(self.bits, bool) or not 2 <= bits <= 64:
+            raise ValueError(f"bits = {self.bits!r}: expected an integer from 2 to 64")
+        if self.narrow and not self.signed:
+            raise ValueError("narrow = True: expected a signed format; unsigned formats have no symmetric range")
+        object.__setattr__(self, "bits", bits)
+        object.__setattr__(self, "signed", bool(self.signed))
+        object.__setattr__(self, "narrow", bool(self.narrow))
+
+    @classmethod
+    def parse(cls, name: str) -> IntFormat:
+        """The format of a short name: ``s8``, ``u4``, ``s8n`` (narrow)."""
+        match = re.fullmatch(r"([su])([0-9]{1,2})(n?)", name) if isinstance(name, str) else None
+        if not match:
+            raise ValueError(f"format = {name!r}: expected s or u, a width from 2 to 64, and n for narrow: s8, u4, s8n")
+        return cls(int(match[2]), match[1] == "s", match[3] == "n")
+
+    def __str__(self) -> str:
+        return f"{'s' if self.signed else 'u'}{self.bits}{'n' if self.narrow else ''}"
+
+    @property
+    def qmin(self) -> int:
+        """The smallest code."""
+        return -(1 << (self.bits - 1)) + self.narrow if self.signed else 0
+
+    @property
+    def qmax(self) -> int:
+        """The largest code."""
+        return (1 << (self.bits - self.signed)) - 1
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The smallest NumPy integer type that holds every code."""
+        size = next(n for n in (8, 16, 32, 64) if n >= self.bits)
+        return np.dtype(f"{'int' if self.signed else 'uint'}{size}")
+
+    def saturate(self, values: ArrayLike) -> np.ndarray:
+        """``values`` (integers, any shape) clamped to [qmin, qmax], in the format's dtype."""
+        values = as_integers(values, "values")
+        info = np.iinfo(values.dtype)
+        low, high = max(self.qmin, info.min), min(self.qmax, info.max)
+        return np.clip(values, low, high).astype(self.dtype)
+
+    def wrap(self, values: ArrayLike) -> np.ndarray:
+        """``values`` (integers, any shape) modulo 2^bits, in the format's dtype; two's complement where signed.
+
+        A narrow format wraps like its full one: the code that is left out can occur.
+        """
+        bits = as_integers(values, "values").astype(np.int64, copy=False).view(np.uint64)
+        if self.bits < 64:
+            bits = bits & np.uint64((1 << self.bits) - 1)
+            if self.signed:
+                sign = np.uint64(1 << (self.bits - 1))
+                with np.errstate(over="ignore"):
+                    bits = (bits ^ sign) - sign
+        return (bits.view(np.int64) if self.signed else bits).astype(self.dtype)
+
+    def contains(self, values: np.ndarray) -> bool:
+        """Whether every one of ``values`` (an integer array) is a code of this format."""
+        return values.size == 0 or bool(self.qmin <= int(values.min()) and int(values.max()) <= self.qmax)
+
+
+def as_integers(values: ArrayLike, name: str) -> np.ndarray:
+    """``values`` as an integer array; floats, booleans and objects are a TypeError naming ``name``."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu":
+        if array.size == 0 and not isinstance(values, np.ndarray):
+            return array.astype(np.int64)
+        raise TypeError(f"{name} has dtype {array.dtype}: expected integers")
+    return array
+
+
+def as_int64(values: ArrayLike, name: str) -> np.ndarray:
+    """``values`` as int64; a uint64 value of 2^63 or more is a ValueError naming ``name``."""
+    array = as_integers(values, name)
+    if array.dtype == np.uint64 and array.size and int(array.max()) >= 1 << 63:
+        raise ValueError(f"{name} holds {int(array.max())}: expected values below 2^63")
+    return array.astype(np.int64, copy=False)

@@ -1,0 +1,56 @@
+"""Narrow codes in bytes and in memory words. Element 0 always has the lowest bits; a tail is filled with 0.
+
+    int4 codes 0..15  ->  10 32 54 76 98 ba dc fe
+"""
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refquant.integers.formats import IntFormat, as_integers
+
+
+def pack(codes: ArrayLike, format: IntFormat, word: int = 8) -> np.ndarray:
+    """``codes``, flattened in C order, packed into words of ``word`` bits.
+
+    codes : integers of ``format``, whose width must be 2, 4, 8, 16, 32 or 64 and at most ``word``.
+    word : 8, 16, 32, 64 (returns uint8 .. uint64 [words]) or 128 (returns uint64 [words, 2], low half first).
+    """
+    width = _check(format, word)
+    codes = as_integers(codes, "codes").reshape(-1)
+    if not format.contains(codes):
+        raise ValueError(f"codes run from {codes.min()} to {codes.max()}: expected {format.qmin} to {format.qmax}")
+    per_word = word // width
+    lanes = np.zeros(-(-codes.size // per_word) * per_word, np.uint64)
+    lanes[:codes.size] = codes.astype(np.int64 if format.signed else np.uint64).astype(np.uint64)
+    lanes &= np.uint64((1 << width) - 1)
+    part = min(word, 64)  # a NumPy word; 128 bits are two
+    lanes = lanes.reshape(-1, part // width)
+    words = np.zeros(len(lanes), np.uint64)
+    for lane in range(part // width):
+        words |= lanes[:, lane] << np.uint64(lane * width)
+    return words.astype(f"uint{part}").reshape((-1, 2) if word == 128 else -1)
+
+
+def unpack(words: ArrayLike, format: IntFormat, count: int, word: int = 8) -> np.ndarray:
+    """The ``count`` codes that `pack` put into ``words``, one-dimensional, in the format's dtype.
+
+    Raises ValueError when ``words`` holds fewer codes, or so many words that some hold none.
+    """
+    width = _check(format, word)
+    part = min(word, 64)
+    words = as_integers(words, "words").astype(f"uint{part}").reshape(-1).astype(np.uint64)
+    need = -(-count * width // word) * (word // part)
+    if words.size != need:
+        raise ValueError(f"words holds {words.size} x {part} bits: expected {need} for {count} codes of {width} bits")
+    shifts = np.arange(part // width, dtype=np.uint64) * np.uint64(width)
+    lanes = (words[:, None] >> shifts).reshape(-1)[:count]
+    return format.wrap(lanes)
+
+
+def _check(format: IntFormat, word: int) -> int:
+    if word not in (8, 16, 32, 64, 128):
+        raise ValueError(f"word = {word!r}: expected 8, 16, 32, 64 or 128")
+    if format.bits not in (2, 4, 8, 16, 32, 64) or format.bits > word:
+        raise ValueError(f"format = {format}: expected 2, 4, 8, 16, 32 or 64 bits, at most {word}")
+    return format.bits

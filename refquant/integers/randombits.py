@@ -1,0 +1,119 @@
+"""Random bits as data: Philox4x32-10 and a Galois LFSR, element by element.
+
+Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) turns a counter and a key into
+four random words, so any element's bits can be had on their own, in any order, on any number of threads.
+
+    key     = (seed mod 2^32, seed div 2^32)
+    counter = (block mod 2^32, block div 2^32, tensor, step)
+
+A block's four words are one 128-bit number, word 0 lowest. An element that needs n bits takes the narrowest lane of
+8, 16, 32 or 64 bits that holds them, lanes counted from the lowest bits, and of its lane the n most significant bits:
+element i has lane i mod L of block i div L, where a block has L lanes.
+
+The Galois LFSR shifts right; when a 1 falls out, the taps of its polynomial are added. An element that needs n bits
+lets it step (n times, unless told otherwise) and takes the n least significant bits of its state.
+"""
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+WEYL = 0x9E3779B9, 0xBB67AE85
+LOW32 = np.uint64(0xFFFFFFFF)
+
+# Exponents of primitive polynomials over GF(2), without x^width and 1 -> taps below.
+POLYNOMIALS = {8: (8, 6, 5, 4), 16: (16, 14, 13, 11), 24: (24, 23, 22, 17), 32: (32, 22, 2, 1)}
+
+
+def philox4x32(counter: ArrayLike, key: tuple[int, int]) -> np.ndarray:
+    """Philox4x32-10 of each counter.
+
+    counter : uint32 [..., 4].  key : two integers below 2^32.  Returns uint32 [..., 4].
+    """
+    words = np.asarray(counter, np.uint64)
+    c0, c1, c2, c3 = (words[..., w] for w in range(4))
+    k0, k1 = (_below(k, 32, "key") for k in key)
+    for _ in range(10):
+        p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]  # exact: both factors are below 2^32
+        c0, c1, c2, c3 = ((p1 >> np.uint64(32)) ^ c1 ^ np.uint64(k0), p1 & LOW32,
+                          (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(k1), p0 & LOW32)
+        k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
+    return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+
+
+def lane_width(n: int) -> int:
+    """Bits of the lane that holds ``n`` random bits: 8, 16, 32 or 64."""
+    return next(w for w in (8, 16, 32, 64) if w >= check_count(n, 64))
+
+
+def lane_dtype(n: int) -> np.dtype:
+    """The unsigned NumPy type of ``n`` random bits."""
+    return np.dtype(f"uint{lane_width(n)}")
+
+
+def check_count(n: int, high: int = 63) -> int:
+    """``n``, a number of random bits, or a ValueError."""
+    if not 1 <= n <= high:
+        raise ValueError(f"n = {n!r} random bits: expected 1 to {high}")
+    return n
+
+
+def philox_bits(n: int, shape: int | tuple[int, ...], seed: int, tensor: int = 0, step: int = 0) -> np.ndarray:
+    """``n`` random bits (1..64) for every element of a tensor of ``shape``, in C order.
+
+    seed : below 2^64.  tensor, step : below 2^32, naming the tensor and the training step the bits are for.
+    Returns the unsigned type of the lane, values in [0, 2^n).
+    """
+    width = lane_width(n)
+    count = math.prod(shape) if isinstance(shape, tuple) else shape
+    seed = _below(seed, 64, "seed")
+    blocks = -(-count * width // 128)
+    counter = np.empty((blocks, 4), np.uint64)
+    block = np.arange(blocks, dtype=np.uint64)
+    counter[:, 0], counter[:, 1] = block & LOW32, block >> np.uint64(32)
+    counter[:, 2], counter[:, 3] = _below(tensor, 32, "tensor"), _below(step, 32, "step")
+    words = philox4x32(counter, (seed & 0xFFFFFFFF, seed >> 32))
+    lanes = words.astype("<u4").view(f"<u{width // 8}").reshape(-1)[:count]
+    return (lanes >> lanes.dtype.type(width - n)).astype(lane_dtype(n)).reshape(shape)
+
+
+def taps(width: int) -> int:
+    """The word added when a 1 falls out of a right-shifting Galois LFSR: bit e - 1 for every exponent e."""
+    if width not in POLYNOMIALS:
+        raise ValueError(f"width = {width!r}: expected one of {', '.join(map(str, POLYNOMIALS))}")
+    return sum(1 << (e - 1) for e in POLYNOMIALS[width])
+
+
+def lfsr_states(width: int, seed: int, count: int, steps: int = 1) -> np.ndarray:
+    """``count`` successive states, each ``steps`` after the one before, the first ``steps`` after ``seed``.
+
+    width : 8, 16, 24 or 32.  seed : 1 .. 2^width - 1 (0 would stay 0).  Returns uint32 [count].
+    """
+    mask, state = taps(width), _below(seed, width, "seed")
+    if state == 0:
+        raise ValueError("seed = 0: expected a nonzero state; an LFSR never leaves 0")
+    if steps < 1:
+        raise ValueError(f"steps = {steps!r}: expected 1 or more")
+    states = np.empty(count, np.uint32)
+    for i in range(count):
+        for _ in range(steps):
+            state = (state >> 1) ^ (mask if state & 1 else 0)
+        states[i] = state
+    return states
+
+
+def lfsr_bits(n: int, shape: int | tuple[int, ...], width: int, seed: int, steps: int | None = None) -> np.ndarray:
+    """``n`` random bits (1..width) for every element of ``shape``, in C order; ``steps`` defaults to ``n``."""
+    check_count(n, width)
+    count = math.prod(shape) if isinstance(shape, tuple) else shape
+    states = lfsr_states(width, seed, count, n if steps is None else steps)
+    return (states & np.uint32((1 << n) - 1)).astype(lane_dtype(n)).reshape(shape)
+
+
+def _below(value: int, bits: int, name: str) -> int:
+    if not 0 <= value < 1 << bits:
+        raise ValueError(f"{name} = {value!r}: expected 0 to 2^{bits} - 1")
+    return int(value)

@@ -1,0 +1,151 @@
+"""Accumulators to codes: multiply by scale = multiplier * 2^-shift and round. There is no one way to do it.
+
+With p = acc * multiplier, exact, and e = shift - 31:
+
+    tosa_single   half_up(p / 2^shift)                                    TOSA RESCALE, SINGLE_ROUND
+    tosa_double   half_away(half_up(p / 2^31) / 2^e); e <= 0: as single   TOSA DOUBLE_ROUND = TFLite, gemmlowp
+    ruy_double    half_up(half_up(p / 2^31) / 2^e);   e <= 0: as single   ruy
+    mul16         half_up(acc * m16 / 2^(shift-16)), m16 = min((multiplier + 2^15) >> 16, 2^15 - 1)   TFLM, int64
+    rndnu         half_up(p / 2^shift), multiplier of 24 bits             XNNPACK
+    fp32_rint     half_even(fl(fl(acc) * scale)) in float32               ONNX Runtime, XNNPACK
+    fp32_round    half_away(fl(fl(acc) * scale)) in float32
+    shift         any rounding of acc / 2^shift                           power-of-two scales
+
+    code = saturate(that + zero_point), or the zero point joins the value that enters the last rounding.
+
+The half_up of tosa_double's first step is gemmlowp's SaturatingRoundingDoublingHighMul: its nudge of 1 - 2^30 for
+negative products and C's truncating division together round ties up. Where TFLite would shift left first (shift
+below 31), its int32 may overflow; here the product is exact.
+"""
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refquant.integers import flags as flag
+from refquant.integers.fixed import along, check_axis, check_scale, check_zero_point
+from refquant.integers.formats import IntFormat, as_int64
+from refquant.integers.quantize import OVERFLOWS, ZERO_POINT_AT, choice
+from refquant.integers.rounding import check_shift, floor, half_away, half_even, half_up, named
+
+# What others call these flavours, besides the names in the table above.
+ALIASES = {"tflite_double": "tosa_double"}
+
+SHIFT_MAX = 62
+
+
+def requantize(acc: ArrayLike, multiplier: ArrayLike | None = None, shift: ArrayLike | None = None,
+               **how) -> np.ndarray:
+    """The codes of ``acc``, in the format's dtype; arguments and errors as for `requantize_codes`."""
+    return requantize_codes(acc, multiplier, shift, **how)[0]
+
+
+def requantize_codes(acc: ArrayLike, multiplier: ArrayLike | None = None, shift: ArrayLike | None = None, *,
+                     flavour: str, scale: ArrayLike | None = None, axis: int | None = None,
+                     zero_point: ArrayLike = 0, zero_point_at: str = "after", rounding=None,
+                     format: IntFormat | None = None, overflow: str = "saturate") -> tuple[np.ndarray, np.ndarray]:
+    """``(codes, flags)`` of ``acc``: codes in the format's dtype, flags as in `refquant.integers.flags`.
+
+    acc : integers of any shape, within int32 (mul16: 48 bits; shift: int64).
+    multiplier, shift : per tensor, or with ``axis`` one a channel; shift 1..62 (mul16 17..62; shift 0..62, and no
+        multiplier), multiplier 0..2^31 - 1 (rndnu: 2^24 - 1). See `multiplier_from_scale`.
+    scale : float32, for the fp32 flavours in place of the two.
+    zero_point, zero_point_at : added "after" the rounding or "before" it.
+    rounding : for the shift flavour: a mode, its name, or `Stochastic`.
+    format, overflow : of the codes; int8 unless given; "saturate" or "wrap".
+
+    Raises ValueError naming the argument that is missing, superfluous or out of range.
+    """
+    flavour = ALIASES.get(flavour, flavour)
+    choice("flavour", flavour, (*FLAVOURS, *ALIASES))
+    choice("zero_point_at", zero_point_at, ZERO_POINT_AT)
+    choice("overflow", overflow, OVERFLOWS)
+    format = IntFormat(8) if format is None else format
+    acc = as_int64(acc, "acc")
+    axis = check_axis(axis, acc.ndim)
+    _check_arguments(flavour, multiplier=multiplier, shift=shift, scale=scale, rounding=rounding)
+    acc_bits, shift_min, multiplier_bits = LIMITS[flavour]
+    if not IntFormat(acc_bits).contains(acc):
+        raise ValueError(f"acc runs from {acc.min()} to {acc.max()}: {flavour} takes {acc_bits} bits")
+
+    def channels(array):
+        if array.ndim and (axis is None or array.shape != (acc.shape[axis],)):
+            raise ValueError(f"a per-channel argument has shape {array.shape}: expected one number, or with axis one "
+                             f"for each index along it; acc has shape {acc.shape}, axis is {axis}")
+        return along(array, axis, acc.ndim)
+
+    zero_point = channels(check_zero_point(zero_point))
+    before, after = (zero_point, 0) if zero_point_at == "before" else (0, zero_point)
+    if scale is not None:
+        rounded, flags = FLAVOURS[flavour](acc, channels(check_scale(np.asarray(scale, np.float32))), before)
+    else:
+        shift = channels(check_shift(np.asarray(shift), shift_min, SHIFT_MAX))
+        if multiplier is None:
+            rounded, flags = _shift(acc, shift, before, named(rounding))
+        else:
+            multiplier = channels(_check_multiplier(multiplier, multiplier_bits))
+            rounded, flags = FLAVOURS[flavour](acc, multiplier, shift, before)
+    codes = rounded + after
+    flags = flags | flag.of_codes(codes, format)
+    return (format.wrap(codes) if overflow == "wrap" else format.saturate(codes)), flags
+
+
+def _single(acc, multiplier, shift, plus):
+    product = acc * multiplier
+    return half_up.shift(product, shift, plus), flag.of_shift(product, shift)
+
+
+def _double(second):
+    def flavour(acc, multiplier, shift, plus):
+        product = acc * multiplier
+        first, rest, once = half_up.shift(product, 31), np.maximum(shift - 31, 0), shift <= 31
+        rounded = np.where(once, half_up.shift(product, shift, plus), second.shift(first, rest, plus))
+        return rounded, np.where(once, flag.of_shift(product, shift), flag.of_shift(first, rest))
+    return flavour
+
+
+def _mul16(acc, multiplier, shift, plus):
+    return _single(acc, np.minimum((multiplier + (1 << 15)) >> 16, 0x7FFF), shift - 16, plus)
+
+
+def _fp32(rounding):
+    def flavour(acc, scale, plus):
+        with np.errstate(over="ignore"):
+            product = acc.astype(np.float32) * scale + np.asarray(plus, np.float32)
+        # beyond 2^60 every code saturates
+        rounded = np.clip(rounding(product).astype(np.float64), -(2.0**60), 2.0**60).astype(np.int64)
+        return rounded, flag.of_real(product)
+    return flavour
+
+
+def _shift(acc, shift, plus, rounding):
+    rounded = rounding.shift(acc, shift, plus)
+    return rounded, flag.of_shift(acc, shift) | flag.of_chance(rounded, floor.shift(acc, shift, plus), rounding)
+
+
+FLAVOURS = {"tosa_single": _single, "tosa_double": _double(half_away), "ruy_double": _double(half_up), "mul16": _mul16,
+            "rndnu": _single, "fp32_rint": _fp32(half_even), "fp32_round": _fp32(half_away), "shift": _shift}
+
+LIMITS = dict.fromkeys(FLAVOURS, (32, 1, 31))  # bits of acc, smallest shift, bits of the multiplier
+LIMITS |= {"mul16": (48, 17, 31), "rndnu": (32, 1, 24), "shift": (64, 0, 0)}
+
+
+def parameters(flavour: str) -> tuple[str, ...]:
+    """The arguments a flavour is given its scale by: multiplier and shift, scale, or shift and rounding."""
+    return {"fp32_rint": ("scale",), "fp32_round": ("scale",), "shift": ("shift", "rounding")}.get(
+        ALIASES.get(flavour, flavour), ("multiplier", "shift"))
+
+
+def _check_arguments(flavour: str, **given) -> None:
+    wanted = parameters(flavour)
+    for name, value in given.items():
+        if (value is None) == (name in wanted):
+            state = "missing" if value is None else "superfluous"
+            raise ValueError(f"{name} is {state}: flavour {flavour} takes {' and '.join(wanted)}")
+
+
+def _check_multiplier(multiplier: ArrayLike, bits: int) -> np.ndarray:
+    array = as_int64(multiplier, "multiplier")
+    if array.size and not 0 <= int(array.min()) <= int(array.max()) < 1 << bits:
+        raise ValueError(f"multiplier runs from {array.min()} to {array.max()}: expected 0 to 2^{bits} - 1")
+    return array
