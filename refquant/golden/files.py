@@ -1,0 +1,105 @@
+"""Files of a suite: canonical .npy and JSON, written beside and renamed, read without trust.
+
+A canonical .npy is version 1.0, C order, little-endian, never pickled. Reading checks a header's claim against the
+file's size before any memory is taken, and a path against the suite it must stay in.
+"""
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refquant.golden.errors import CorruptError
+
+NAME = re.compile(r"[a-z0-9_.-]{1,120}")
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write ``data`` beside ``path``, then rename: ``path`` is whole, or not there."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def npy(array: np.ndarray) -> bytes:
+    """``array`` as a canonical .npy file."""
+    array = np.asarray(array)
+    buffer = io.BytesIO()
+    little = array.astype(array.dtype.newbyteorder("<"), order="C")
+    np.lib.format.write_array(buffer, little, version=(1, 0), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def json_bytes(value: dict[str, Any]) -> bytes:
+    """``value`` as JSON, the same bytes everywhere: a line for each key, and for each record of a list of records."""
+    def compact(part):
+        return json.dumps(part, ensure_ascii=True, allow_nan=False)
+
+    lines = []
+    for key, part in value.items():
+        if isinstance(part, list) and part and isinstance(part[0], dict):
+            records = ",\n  ".join(compact(record) for record in part)
+            lines.append(f" {compact(key)}: [\n  {records}\n ]")
+        else:
+            lines.append(f" {compact(key)}: {compact(part)}")
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def read(path: Path, root: Path) -> bytes:
+    """The bytes of ``path``, which must be a plain file within ``root``, links resolved."""
+    inside(path, root)
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise CorruptError(f"{path}: missing") from None
+    except OSError as error:
+        raise CorruptError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def inside(path: Path, root: Path) -> None:
+    """A CorruptError when ``path`` leads out of ``root``, by dots or by links."""
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise CorruptError(f"{path}: leads out of {root}")
+
+
+def read_json(path: Path, root: Path) -> Any:
+    """The JSON value of ``path``."""
+    try:
+        return json.loads(read(path, root))
+    except (ValueError, RecursionError) as error:
+        raise CorruptError(f"{path}: not JSON: {error}") from None
+
+
+def parse_npy(data: bytes, path: Path | str) -> np.ndarray:
+    """The array of a .npy file's bytes; ``path`` names it in errors. Integers and floats only, any byte order."""
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in readers:
+            raise ValueError(f"version {version}")
+        shape, fortran, dtype = readers[version](stream)
+    except Exception as error:  # NumPy raises many kinds for a damaged header
+        raise CorruptError(f"{path}: not a .npy file: {error}") from None
+    if dtype.kind not in "iufb":
+        raise CorruptError(f"{path}: holds {dtype}: expected integers or floats (pickled objects are never loaded)")
+    claimed, held = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
+    if any(n < 0 for n in shape) or claimed != held:
+        raise CorruptError(f"{path}: its header claims shape {shape} of {dtype}, {claimed} bytes; it holds {held}")
+    array = np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("="), copy=False)

@@ -1,0 +1,95 @@
+"""JSON Schemas: of attributes, of a case, of a suite's manifest."""
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import fastjsonschema
+
+from refquant.golden.errors import CorruptError
+from refquant.integers.accumulator import OVERFLOWS as ACCUMULATOR_OVERFLOWS
+from refquant.integers.rounding import MODES
+
+FORMAT = {"type": "string", "pattern": "^([su]([2-9]|[1-5][0-9]|6[0-4])|s([2-9]|[1-5][0-9]|6[0-4])n)$"}
+FLOAT = {"enum": ["f32", "f64"]}
+ROUNDING = {"enum": list(MODES)}
+ACCUMULATOR_BITS = {"type": "integer", "minimum": 8, "maximum": 64}
+ACCUMULATOR_OVERFLOW = {"enum": list(ACCUMULATOR_OVERFLOWS[:3])}
+INT32 = {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1}
+BOOLEAN = {"type": "boolean"}
+HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+CASE_ID = {"type": "string", "pattern": "^[a-z0-9_.-]{1,120}$"}
+OPERATION = {"type": "string", "pattern": "^[a-z0-9_]+\\.[a-z0-9_]+$"}
+TENSOR = {"type": "string", "pattern": "^(in|rbits|state0|mid|out|flags|state1)_[a-z0-9_]+$"}
+
+DRAFT = "http://json-schema.org/draft-07/schema#"
+
+
+def integer(low: int, high: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+def nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [{"type": "null"}, schema]}
+
+
+def record(properties: dict[str, Any]) -> dict[str, Any]:
+    """An object with exactly these properties."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+TENSOR_RECORD = record({
+    "name": TENSOR, "role": {"enum": ["in", "rbits", "state0", "mid", "out", "flags", "state1"]},
+    "file": {"type": "string", "pattern": "^(in|rbits|state0|mid|out|flags|state1)_[a-z0-9_]+\\.npy$"},
+    "bits": integer(1, 64), "signed": BOOLEAN, "narrow": BOOLEAN, "container": {"type": "string"},
+    "shape": {"type": "array", "items": integer(0, 2**40)},
+    "scale": nullable({"type": "array", "items": {"type": "string"}}), "zero_point": nullable(INT32),
+    "packing": nullable({"enum": ["int2", "int4"]}), "sha256": HASH,
+})
+
+
+def case_schema(operations) -> dict[str, Any]:
+    """The schema of case.json: the same frame for all, and each operation's own attributes."""
+    frame = record({
+        "schema": {"const": "case-1"}, "id": CASE_ID, "group": {"type": "string"},
+        "op": {"enum": [op.name for op in operations]}, "summary": {"type": "string"},
+        "semantics": {"type": "array", "items": {"type": "string"}}, "attrs": {"type": "object"},
+        "tensors": {"type": "array", "items": TENSOR_RECORD, "minItems": 2}, "state": {"type": "null"},
+        "random": nullable({"type": "object", "properties": {
+            "generator": {"enum": ["philox4x32-10", "lfsr"]}, "n": integer(1, 64), "element_map": {"type": "string"}},
+            "required": ["generator", "n", "element_map"]}),
+        "stimulus": record({"set": {"type": "string"}, "level": integer(1, 3), "seed": {"type": "integer"}}),
+        "flags": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "kills": {"type": "array", "items": {"type": "string"}},
+        "result": {"enum": ["valid", "acceptable"]}, "expected_failure": nullable({"type": "string"}),
+        "supersedes": nullable(CASE_ID),
+    })
+    own = [{"if": {"properties": {"op": {"const": op.name}}},
+            "then": {"properties": {"attrs": record(op.attributes)}}} for op in operations]
+    return {"$schema": DRAFT, "$id": "case-1.schema.json", "title": "One golden vector", **frame, "allOf": own}
+
+
+def suite_schema() -> dict[str, Any]:
+    """The schema of MANIFEST.json."""
+    return {"$schema": DRAFT, "$id": "suite-1.schema.json", "title": "A suite of golden vectors", **record({
+        "schema": {"const": "suite-1"}, "suite": {"const": "refquant"}, "version": {"type": "string"},
+        "level": integer(1, 3), "seed": integer(0, 2**64 - 1),
+        "groups": {"type": "array", "items": {"type": "string"}},
+        "exports": {"type": "array", "items": {"type": "string"}},
+        "cases": {"type": "array", "items": record({"id": CASE_ID, "op": OPERATION, "sha256": HASH})},
+    })}
+
+
+@functools.cache
+def _validator(kind: str):
+    from refquant.golden.operations import OPERATIONS
+
+    return fastjsonschema.compile(suite_schema() if kind == "suite" else case_schema(OPERATIONS.values()))
+
+
+def validate(value: Any, kind: str, name: str) -> None:
+    """A CorruptError naming ``name`` and the place unless ``value`` is a valid "suite" or "case"."""
+    try:
+        _validator(kind)(value)
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise CorruptError(f"{name}: {error.message.replace('data', kind, 1)}") from None

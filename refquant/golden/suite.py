@@ -1,0 +1,185 @@
+"""A suite of golden vectors: created beside its place and renamed, so that it is whole or not there.
+
+    <suite>/MANIFEST.json  SHA256SUMS  README.md  schema/  cases/<group>/<op>/<case-id>/  export/
+
+A create that was interrupted leaves ``<suite>.partial``; the same command goes on from there.
+"""
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from refquant import __version__
+from refquant.golden import files, schema, vector
+from refquant.golden.errors import CorruptError, GoldenError
+from refquant.golden.operation import Operation
+from refquant.golden.operations import GROUPS, OPERATIONS
+from refquant.golden.readme import SUITE_README
+from refquant.golden.vector import Vector
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite on disk, its manifest validated."""
+
+    root: Path
+    manifest: dict[str, Any]
+
+    def entries(self, pattern: str = "*") -> list[dict[str, Any]]:
+        """The manifest's cases whose id matches ``pattern`` (a shell glob)."""
+        return [entry for entry in self.manifest["cases"] if fnmatch.fnmatchcase(entry["id"], pattern)]
+
+    def vectors(self, pattern: str = "*") -> Iterator[Vector]:
+        """The vectors whose id matches ``pattern``, each checked as it is read."""
+        for entry in self.entries(pattern):
+            yield vector.load(self.root, entry["op"], entry["id"])
+
+    def vector(self, id: str) -> Vector:
+        """The vector of this id."""
+        for entry in self.manifest["cases"]:
+            if entry["id"] == id:
+                return vector.load(self.root, entry["op"], id)
+        close = [entry["id"] for entry in self.manifest["cases"] if id in entry["id"]][:5]
+        hint = f"; did you mean {', '.join(close)}?" if close else "; `refquant vectors list` shows them"
+        raise GoldenError(f"case {id!r} is not in {self.root}{hint}")
+
+    def check_hashes(self) -> int:
+        """Compare every file with SHA256SUMS; returns how many there are, or a CorruptError naming the first bad one."""
+        path = self.root / "SHA256SUMS"
+        listed = 0
+        for number, line in enumerate(files.read(path, self.root).decode("ascii", "replace").splitlines(), 1):
+            digest, _, name = line.partition("  ")
+            if len(digest) != 64 or not name or Path(name).is_absolute():
+                raise CorruptError(f"{path}: line {number} is {line!r}: expected a SHA-256, two spaces and a path")
+            if files.sha256(files.read(self.root / name, self.root)) != digest:
+                raise CorruptError(f"{self.root / name}: its SHA-256 is not the one in SHA256SUMS")
+            listed += 1
+        wanted = 1 + sum(1 for _ in self.manifest["cases"])
+        if listed <= wanted:
+            raise CorruptError(f"{path}: lists {listed} files: expected the manifest and the files of "
+                               f"{wanted - 1} cases")
+        return listed
+
+
+def open_suite(root: Path | str) -> Suite:
+    """The suite in directory ``root``; a CorruptError when it is none."""
+    root = Path(root)
+    if not root.is_dir():
+        raise CorruptError(f"{root}: no such directory")
+    if not (root / "MANIFEST.json").exists():
+        raise CorruptError(f"{root}: not a suite: it has no MANIFEST.json (`refquant vectors create --out {root}`)")
+    manifest = files.read_json(root / "MANIFEST.json", root)
+    schema.validate(manifest, "suite", str(root / "MANIFEST.json"))
+    for entry in manifest["cases"]:
+        if entry["op"] not in OPERATIONS:
+            raise CorruptError(f"{root / 'MANIFEST.json'}: case {entry['id']} is of operation {entry['op']!r}: this "
+                               f"version knows {', '.join(OPERATIONS)}")
+        if entry["id"] in (".", "..") or not files.NAME.fullmatch(entry["id"]):
+            raise CorruptError(f"{root / 'MANIFEST.json'}: case id {entry['id']!r} is not a name")
+    return Suite(root, manifest)
+
+
+def create(out: Path | str, groups: tuple[str, ...] = (), level: int = 1, seed: int = 0, exports: tuple[str, ...] = (),
+           word: int | None = None, progress: Progress = lambda op, total: None) -> Suite:
+    """Create the suite ``out`` of these ``groups`` (all of them when none is named).
+
+    level : 1, 2 or 3.  seed : below 2^64.  exports : formats of `refquant.golden.export`.  word : 32, 64 or 128 bits a
+    line of a .mem file, else one element a line.  progress : called with the operation's name and its number of cases
+    before them, then with (name, 0) after each.
+
+    Raises GoldenError when ``out`` exists, a group or format is unknown, or the disk refuses.
+    """
+    out = Path(out)
+    chosen = _operations(groups)
+    plan = {"version": __version__, "groups": sorted({op.group for op in chosen}), "level": level, "seed": seed,
+            "exports": sorted(exports), "word": word}
+    if out.exists():
+        raise GoldenError(f"{out} exists: a suite is not changed once it is written; name a new directory")
+    partial = out.with_name(out.name + ".partial")
+    try:
+        _start(partial, plan)
+        entries = [_entry(partial, v) for v in _vectors(chosen, level, seed, partial, progress)]
+        if exports:
+            from refquant.golden.export import export_suite
+            export_suite(partial, entries, exports, word)
+        _finish(partial, plan, entries)
+        os.rename(partial, out)
+    except OSError as error:
+        raise GoldenError(f"cannot write {error.filename or partial}: {error.strerror}; what is done is kept in "
+                          f"{partial}, and the same command goes on from there") from None
+    return open_suite(out)
+
+
+def _operations(groups: tuple[str, ...]) -> list[Operation]:
+    for group in groups:
+        if group not in GROUPS:
+            raise GoldenError(f"group {group!r}: expected some of {', '.join(GROUPS)}")
+    return [op for op in OPERATIONS.values() if not groups or op.group in groups]
+
+
+def _start(partial: Path, plan: dict[str, Any]) -> None:
+    """Begin, or go on with what an interrupted create of the same plan left."""
+    path = partial / "plan.json"
+    if path.exists():
+        before = files.read_json(path, partial)
+        if before != plan:
+            raise GoldenError(f"{partial} was left by a create with {before}, not {plan}: remove it, or use the same "
+                              "arguments to go on")
+        return
+    partial.mkdir(parents=True, exist_ok=True)
+    files.write(path, files.json_bytes(plan))
+
+
+def _vectors(operations: list[Operation], level: int, seed: int, partial: Path, progress: Progress) -> Iterator[Vector]:
+    """Every vector, those that are already on disk loaded, the others built and saved."""
+    for operation in operations:
+        stimuli = list(operation.stimuli(level, seed))
+        progress(operation.name, len(stimuli))
+        seen: dict[str, int] = {}
+        for stimulus in stimuli:
+            stem = f"{operation.name.replace('.', '_')}_{stimulus.label}_sp-{stimulus.set}_s{seed}"
+            seen[stem] = seen.get(stem, 0) + 1
+            id = stem if seen[stem] == 1 else f"{stem}_{seen[stem]}"
+            if not files.NAME.fullmatch(id):
+                raise AssertionError(f"case id {id!r} is not a name of at most 120 characters")
+            yield _done(partial, operation, id) or _save(vector.build(operation, stimulus, seed, id), partial)
+            progress(operation.name, 0)
+
+
+def _done(partial: Path, operation: Operation, id: str) -> Vector | None:
+    """The vector that an interrupted create left, if it is whole."""
+    try:
+        return vector.load(partial, operation.name, id)
+    except CorruptError:
+        return None
+
+
+def _save(built: Vector, partial: Path) -> Vector:
+    vector.save(built, partial)
+    return built
+
+
+def _entry(partial: Path, saved: Vector) -> dict[str, Any]:
+    return {"id": saved.id, "op": saved.record["op"], "sha256": files.sha256(files.json_bytes(saved.record))}
+
+
+def _finish(partial: Path, plan: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    """The manifest, the schemas, the page that explains them, and the hashes of all files."""
+    manifest = {"schema": "suite-1", "suite": "refquant", "version": __version__, "level": plan["level"],
+                "seed": plan["seed"], "groups": plan["groups"], "exports": plan["exports"], "cases": entries}
+    (partial / "schema").mkdir(exist_ok=True)
+    files.write(partial / "schema/suite-1.schema.json", files.json_bytes(schema.suite_schema()))
+    files.write(partial / "schema/case-1.schema.json", files.json_bytes(schema.case_schema(OPERATIONS.values())))
+    files.write(partial / "README.md", SUITE_README.encode())
+    files.write(partial / "MANIFEST.json", files.json_bytes(manifest))
+    (partial / "plan.json").unlink()
+    names = sorted(path.relative_to(partial).as_posix() for path in partial.rglob("*")
+                   if path.is_file() and path.name != "SHA256SUMS")
+    sums = "".join(f"{files.sha256((partial / name).read_bytes())}  {name}\n" for name in names)
+    files.write(partial / "SHA256SUMS", sums.encode())

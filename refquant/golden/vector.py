@@ -1,0 +1,187 @@
+"""One golden vector: a case's attributes, tensors and answers, computed twice, and its directory of files."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refquant.golden import files, schema
+from refquant.golden.errors import CorruptError
+from refquant.golden.operation import GIVEN, Arrays, Attrs, Operation, Stimulus, dtype_of, role
+from refquant.golden.operations import OPERATIONS
+from refquant.integers import flags as flag
+from refquant.integers.formats import IntFormat
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A case: what case.json says, and every tensor by name (`in_a`, `mid_acc`, `out_y`, ...)."""
+
+    record: dict[str, Any]
+    tensors: Arrays
+
+    @property
+    def id(self) -> str:
+        return self.record["id"]
+
+    @property
+    def operation(self) -> Operation:
+        return OPERATIONS[self.record["op"]]
+
+    @property
+    def attrs(self) -> Attrs:
+        return self.record["attrs"]
+
+    @property
+    def given(self) -> Arrays:
+        """The tensors a device is given."""
+        return {name: array for name, array in self.tensors.items() if role(name) in GIVEN}
+
+    @property
+    def expected(self) -> Arrays:
+        """The tensors that are computed."""
+        return {name: array for name, array in self.tensors.items() if role(name) not in GIVEN}
+
+    @property
+    def path(self) -> Path:
+        """The case's directory, relative to ``cases/`` or ``export/``."""
+        return Path(*self.record["op"].split("."), self.id)
+
+    def format(self, name: str) -> IntFormat | str:
+        return self.operation.tensors(self.attrs)[name]
+
+
+class Disagreement(AssertionError):
+    """The two implementations gave different answers: one of them is wrong, and no vector is written."""
+
+
+def build(operation: Operation, stimulus: Stimulus, seed: int, id: str) -> Vector:
+    """The vector of ``stimulus``: answers by the reference, checked against the scalar model, kills by every mutant."""
+    formats = operation.tensors(stimulus.attrs)
+    results = operation.reference(stimulus.attrs, stimulus.inputs)
+    tensors = {name: (stimulus.inputs | results)[name] for name in formats}
+    for name, array in tensors.items():
+        if array.dtype != dtype_of(formats[name]):
+            raise Disagreement(f"{id}: {name} is {array.dtype}, its format {formats[name]}")
+    for name, array in recompute(operation, stimulus.attrs, stimulus.inputs, results).items():
+        if not equal(array, results[name]):
+            at = tuple(int(i) for i in np.argwhere(array != results[name])[0])
+            raise Disagreement(f"{id}: {name} at {at} is {results[name][at]} by the reference, "
+                               f"{array[at]} by the scalar model")
+    record = {
+        "schema": "case-1", "id": id, "group": operation.group, "op": operation.name, "summary": operation.summary,
+        "semantics": semantics(operation, stimulus.attrs), "attrs": stimulus.attrs,
+        "tensors": [_tensor_record(name, array, formats[name], stimulus) for name, array in tensors.items()],
+        "state": None, "random": stimulus.random,
+        "stimulus": {"set": stimulus.set, "level": stimulus.level, "seed": seed},
+        "flags": flag_counts(results), "kills": kills(operation, stimulus.attrs, stimulus.inputs, results),
+        "result": "valid", "expected_failure": None, "supersedes": None,
+    }
+    return Vector(record, tensors)
+
+
+def recompute(operation: Operation, attrs: Attrs, inputs: Arrays, shaped: Arrays) -> Arrays:
+    """Every result by the scalar model, element by element; ``shaped``: arrays of the results' shapes and dtypes."""
+    lists = {name: array.tolist() for name, array in inputs.items()}
+    again: Arrays = {}
+    for name, like in shaped.items():
+        if name in again:
+            continue
+        indices = list(np.ndindex(like.shape))
+        values = [operation.element(attrs, lists, name, index, silent) for index in indices]
+        for other in (values[0] if values else {name: None}):
+            if other not in again and shaped[other].shape == like.shape:
+                column = [value[other] for value in values]
+                again[other] = np.array(column, dtype=shaped[other].dtype).reshape(like.shape)
+    return again
+
+
+def silent(line: str) -> None:
+    """The note of nobody."""
+
+
+def equal(a: np.ndarray, b: np.ndarray) -> bool:
+    """Same shape, same values; NaN equals nothing."""
+    return a.shape == b.shape and bool((a == b).all())
+
+
+def kills(operation: Operation, attrs: Attrs, inputs: Arrays, results: Arrays) -> list[str]:
+    """The mutants whose answers differ from ``results`` in a required tensor of the same shape."""
+    return [mutant.name for mutant in operation.mutants
+            if (wrong := mutant(operation.reference, attrs, inputs)) is not None and differs(wrong, results)]
+
+
+def differs(wrong: Arrays, results: Arrays) -> bool:
+    """Whether a required tensor has another value; an answer of another shape does not count as a difference."""
+    pairs = [(wrong[name], array) for name, array in results.items() if role(name) in ("out", "state1")]
+    return all(a.shape == b.shape for a, b in pairs) and any(not equal(a, b) for a, b in pairs)
+
+
+def flag_counts(results: Arrays) -> dict[str, int]:
+    """How many elements carry each flag."""
+    masks = [array for name, array in results.items() if role(name) == "flags"]
+    counts = {name: sum(int(((mask & bit) != 0).sum()) for mask in masks) for bit, name in flag.NAMES.items()}
+    return {name: count for name, count in counts.items() if count}
+
+
+def semantics(operation: Operation, attrs: Attrs) -> list[str]:
+    """Versioned names of everything that decides the bits."""
+    chosen = [f"{key}.{attrs[key]}/1" for key in operation.semantics if attrs.get(key) is not None]
+    return [f"{operation.name}/1", *chosen]
+
+
+def _tensor_record(name: str, array: np.ndarray, format: IntFormat | str, stimulus: Stimulus) -> dict[str, Any]:
+    integer = isinstance(format, IntFormat)
+    short = name.split("_", 1)[1]
+    own_zero_point = stimulus.attrs.get(f"{short}_zero_point", stimulus.attrs.get("zero_point"))
+    has_zero_point = f"{short}_zero_point" in stimulus.attrs or (role(name) == "out" and "zero_point" in stimulus.attrs)
+    scale = stimulus.inputs.get("in_scale")
+    return {
+        "name": name, "role": role(name), "file": f"{name}.npy",
+        "bits": format.bits if integer else array.dtype.itemsize * 8, "signed": format.signed if integer else True,
+        "narrow": format.narrow if integer else False, "container": str(array.dtype), "shape": list(array.shape),
+        "scale": [float(s).hex() for s in scale.reshape(-1)] if scale is not None and role(name) == "out" else None,
+        "zero_point": own_zero_point if integer and has_zero_point and isinstance(own_zero_point, int) else None,
+        "packing": f"int{format.bits}" if integer and format.bits in (2, 4) else None,
+        "sha256": files.sha256(files.npy(array)),
+    }
+
+
+def save(vector: Vector, root: Path) -> None:
+    """Write the vector's directory under ``root/cases``; case.json comes last, so a directory that has it is whole."""
+    directory = root / "cases" / vector.path
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, array in vector.tensors.items():
+        files.write(directory / f"{name}.npy", files.npy(array))
+    files.write(directory / "case.json", files.json_bytes(vector.record))
+
+
+def load(root: Path, op: str, id: str) -> Vector:
+    """The vector of this operation and id, every file checked against its hash, shape and container."""
+    directory = root / "cases" / Path(*op.split(".")) / id
+    record = files.read_json(directory / "case.json", root)
+    schema.validate(record, "case", f"{directory / 'case.json'}")
+    if (record["op"], record["id"]) != (op, id):
+        raise CorruptError(f"{directory / 'case.json'}: is case {record['op']} {record['id']}: expected {op} {id}")
+    formats = OPERATIONS[op].tensors(record["attrs"])
+    listed = [entry["name"] for entry in record["tensors"]]
+    if listed != list(formats):
+        raise CorruptError(f"{directory / 'case.json'}: lists tensors {', '.join(listed)}: "
+                           f"expected {', '.join(formats)}")
+    return Vector(record, dict(_load_tensors(root, directory, record, formats)))
+
+
+def _load_tensors(root: Path, directory: Path, record, formats) -> Iterator[tuple[str, np.ndarray]]:
+    for entry in record["tensors"]:
+        path = directory / f"{entry['name']}.npy"
+        data = files.read(path, root)
+        array = files.parse_npy(data, path)
+        if files.sha256(data) != entry["sha256"]:
+            raise CorruptError(f"{path}: its SHA-256 is not the one in case.json")
+        wanted = dtype_of(formats[entry["name"]])
+        if list(array.shape) != entry["shape"] or array.dtype != wanted:
+            raise CorruptError(f"{path}: is {array.dtype} {array.shape}: expected {wanted} {tuple(entry['shape'])}")
+        yield entry["name"], array
