@@ -23,11 +23,12 @@ from refquant.integers.formats import as_integers
 
 
 def conv(x: ArrayLike, w: ArrayLike, geometry: Geometry = DENSE, *, x_zero_point: int = 0,
-         w_zero_point: int = 0, bias: ArrayLike | None = None,
+         w_zero_point: ArrayLike = 0, bias: ArrayLike | None = None,
          accumulator: Accumulator = INT32_WRAP) -> tuple[np.ndarray, np.ndarray]:
     """``(acc, overflowed)`` [B, O, OH, OW] of the convolution of ``x`` with ``w``.
 
-    x [B, C, H, W], w [O, C/groups, KH, KW], bias [O]; operands, accumulator and errors as in `matmul`.
+    x [B, C, H, W], w [O, C/groups, KH, KW], w_zero_point one integer or [O], bias [O]; operands, accumulator and
+    errors as in `matmul`.
     """
     x, w = _tensor(x, "x"), _tensor(w, "w")
     check_shapes(x.shape, w.shape, geometry)
@@ -35,11 +36,16 @@ def conv(x: ArrayLike, w: ArrayLike, geometry: Geometry = DENSE, *, x_zero_point
     bias = np.zeros(len(w), np.int64) if bias is None else as_integers(bias, "bias")
     if bias.shape != (len(w),):
         raise ValueError(f"bias has shape {bias.shape}: expected [{len(w)}], one for each output channel")
+    zero_points = as_integers(w_zero_point, "w_zero_point")
+    if zero_points.shape not in ((), (len(w),)):
+        raise ValueError(f"w_zero_point has shape {zero_points.shape}: expected one integer or [{len(w)}]")
+    zero_points = np.broadcast_to(zero_points, (len(w),))
     groups = []
-    for xs, ws, bs in zip(_split(x, 1, geometry), _split(w, 0, geometry), _split(bias, 0, geometry), strict=True):
+    for xs, ws, bs, zs in zip(_split(x, 1, geometry), _split(w, 0, geometry), _split(bias, 0, geometry),
+                              _split(zero_points, 0, geometry), strict=True):
         patches = _patches(xs, rows, columns, x_zero_point)  # [B*OH*OW, C*KH*KW]
         groups.append(matmul(patches, ws.reshape(len(ws), -1).T, a_zero_point=x_zero_point,
-                             b_zero_point=w_zero_point, bias=bs, accumulator=accumulator))
+                             b_zero_point=zs, bias=bs, accumulator=accumulator))
     return _images(groups, len(x), rows.shape[0], columns.shape[0])
 
 

@@ -46,11 +46,7 @@ def conv_fixed(x: Fixed, w: Fixed, geometry: Geometry = DENSE, *, bias: np.ndarr
         _refuse_contraction(x, "x", axis)
     for axis in (1, 2, 3):
         _refuse_contraction(w, "w", axis)
-    zero_points = {"x_zero_point": x.zero_point, "w_zero_point": w.zero_point}
-    for name, zero_point in zero_points.items():
-        if np.ndim(zero_point):
-            raise ValueError(f"{name} has {np.size(zero_point)} values: expected one for the whole tensor")
-    codes, _ = conv(x.codes, w.codes, geometry, **{name: int(z) for name, z in zero_points.items()}, bias=bias,
+    codes, _ = conv(x.codes, w.codes, geometry, x_zero_point=int(x.zero_point), w_zero_point=w.zero_point, bias=bias,
                     accumulator=accumulator)
     return Fixed(codes, np.asarray(x.scale, np.float64) * w.scale, accumulator.format, 0,
                  None if w.axis is None else 1)

@@ -153,7 +153,8 @@ FORMATS = ("s8", "s8", "u8", "s4", "u4", "s2", "s16", "u16", "s8n", "s5", "u7")
 FILLS = ("random", "random", "small", "ramp", "alternating", "all_min", "all_max")
 
 
-def drawn(flavours: tuple[str, ...], roundings: tuple[str, ...], has_bias: bool, draw: Draw, count: int) -> list[Corner]:
+def drawn(flavours: tuple[str, ...], roundings: tuple[str, ...], has_bias: bool, draw: Draw,
+          count: int) -> list[Corner]:
     """Corners drawn at random: every set, flavour, format, zero point and accumulator with every other."""
     corners = []
     for _ in range(count):

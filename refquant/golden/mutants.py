@@ -40,14 +40,9 @@ def instead(key: str, a: str, b: str, says: str) -> Mutant:
     return attribute(f"{a}->{b}", says, key, b, lambda attrs: attrs[key] == a)
 
 
-def every_pair(key: str, clauses: dict[str, str]) -> Iterable[Mutant]:
-    """``a->b`` for every ordered pair of the names in ``clauses``, which say what each of them does."""
-    return [instead(key, a, b, clauses[b]) for a in clauses for b in clauses if a != b]
-
-
-def roundings(key: str = "rounding") -> Iterable[Mutant]:
-    """Every rounding mode for every other."""
-    return every_pair(key, ROUNDING_CLAUSES)
+def roundings(modes: Iterable[str] = tuple(ROUNDING_CLAUSES)) -> list[Mutant]:
+    """Every rounding mode in place of each of ``modes``."""
+    return [instead("rounding", a, b, ROUNDING_CLAUSES[b]) for a in modes for b in ROUNDING_CLAUSES if a != b]
 
 
 def output(name: str, says: str, change: Callable[[Attrs, Arrays, Arrays], Arrays | None]) -> Mutant:

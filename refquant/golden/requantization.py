@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from refquant.golden import schema
-from refquant.golden.mutants import ROUNDING_CLAUSES, attribute, changed, instead
+from refquant.golden.mutants import attribute, changed, roundings
 from refquant.golden.operation import FLAGS, Arrays, Attrs, Mutant
 from refquant.integers import flags as flag
 from refquant.integers.formats import IntFormat
@@ -167,11 +167,11 @@ def _has_zero_point(attrs: Attrs) -> bool:
 
 _SAME = {("rndnu", "tosa_single")}  # one formula, once the multiplier is given
 
-def mutants(flavours: tuple[str, ...], roundings: tuple[str, ...] = ()) -> tuple[Mutant, ...]:
-    """What goes wrong in cases of these ``flavours`` and, for flavour shift, of these ``roundings``."""
+def mutants(flavours: tuple[str, ...], modes: tuple[str, ...]) -> tuple[Mutant, ...]:
+    """What goes wrong in cases of these ``flavours`` and, for flavour shift, of these rounding ``modes``."""
     return (
         *(_as_flavour(a, b) for a in flavours for b in CLAUSES if a != b and (a, b) not in _SAME),
-        *(instead("rounding", a, b, ROUNDING_CLAUSES[b]) for a in roundings for b in ROUNDING_CLAUSES if a != b),
+        *roundings(modes),
         attribute("zero_point_before", "the zero point is added before the rounding", "zero_point_at", "before",
                   _has_zero_point),
         attribute("zero_point_omitted", "the output's zero point is left out", "zero_point", 0, _has_zero_point),

@@ -50,7 +50,7 @@ class Suite:
         raise GoldenError(f"case {id!r} is not in {self.root}{hint}")
 
     def check_hashes(self) -> int:
-        """Compare every file with SHA256SUMS; returns how many there are, or a CorruptError naming the first bad one."""
+        """Compare every file with SHA256SUMS; returns their number, or a CorruptError naming the first bad one."""
         path = self.root / "SHA256SUMS"
         listed = 0
         for number, line in enumerate(files.read(path, self.root).decode("ascii", "replace").splitlines(), 1):

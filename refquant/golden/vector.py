@@ -14,6 +14,7 @@ from refquant.golden.operation import GIVEN, Arrays, Attrs, Operation, Stimulus,
 from refquant.golden.operations import OPERATIONS
 from refquant.integers import flags as flag
 from refquant.integers.formats import IntFormat
+from refquant.scalar.steps import silent
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,6 @@ def recompute(operation: Operation, attrs: Attrs, inputs: Arrays, shaped: Arrays
                 column = [value[other] for value in values]
                 again[other] = np.array(column, dtype=shaped[other].dtype).reshape(like.shape)
     return again
-
-
-def silent(line: str) -> None:
-    """The note of nobody."""
 
 
 def equal(a: np.ndarray, b: np.ndarray) -> bool:

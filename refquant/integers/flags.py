@@ -38,8 +38,10 @@ def of_shift(values: np.ndarray, shift: np.ndarray) -> np.ndarray:
     return flag(remainder != 0, INEXACT) | flag((remainder == half) & (half != 0), TIE)
 
 
-def of_codes(codes: np.ndarray, format: IntFormat) -> np.ndarray:
-    """SATURATED_LOW and SATURATED_HIGH of codes that are yet to be fitted into ``format``."""
+def of_codes(codes: np.ndarray, format: IntFormat, overflow: str) -> np.ndarray:
+    """SATURATED_LOW and SATURATED_HIGH of codes that are yet to be saturated, or wrapped, into ``format``."""
+    if overflow == "wrap":  # a narrow format wraps like its full one
+        format = IntFormat(format.bits, format.signed)
     return flag(codes < format.qmin, SATURATED_LOW) | flag(codes > format.qmax, SATURATED_HIGH)
 
 

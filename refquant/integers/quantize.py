@@ -1,7 +1,8 @@
 """Reals to codes and back.
 
     codes = saturate(round(x / scale) + zero_point)        division="divide", zero_point_at="after"    (ONNX)
-    codes = saturate(round(x * (1 / scale) + zero_point))  division="reciprocal", zero_point_at="before"  (torch)
+    codes = saturate(round(x * (1 / scale)) + zero_point)  division="reciprocal"                        (torch)
+    codes = saturate(round(x / scale + zero_point))        zero_point_at="before"
     value = scale * (codes - zero_point)
 
 Every step is one operation in x's own precision, float32 or float64, rounded half to even as IEEE 754 does; float32
@@ -53,14 +54,13 @@ def quantize_codes(x: ArrayLike, scale, format: IntFormat, *, zero_point=0, axis
     if format.bits > 32:
         raise ValueError(f"format = {format}: expected at most 32 bits; reals do not reach wider codes exactly")
     u, zero_point = _divided(x, scale, zero_point, axis, division)
-    with np.errstate(over="ignore"):
-        entering = u + zero_point.astype(u.dtype) if zero_point_at == "before" else u
+    entering = add_zero_point(u, zero_point) if zero_point_at == "before" else u
     rounded = rounding(entering)
     infinite = np.isinf(rounded)
     # beyond 2^60 every code saturates, and a wrapped one depends on the value modulo 2^32 alone
     whole = np.clip(rounded.astype(np.float64), -(2.0**60), 2.0**60).astype(np.int64)
     added = 0 if zero_point_at == "before" else zero_point
-    flags = flag.of_real(entering) | flag.of_codes(whole + added, format)
+    flags = flag.of_real(entering) | flag.of_codes(whole + added, format, overflow)
     flags |= flag.of_chance(rounded, floor(entering), rounding)
     codes = format.saturate(whole + added)
     if overflow == "wrap":
@@ -87,16 +87,16 @@ def fake_quantize(x: ArrayLike, scale, format: IntFormat, *, zero_point=0, axis:
 
 
 def ste_gradient(g: ArrayLike, x: ArrayLike, scale, format: IntFormat, *, zero_point=0, axis: int | None = None,
-                 mask: str = "clip", rounding=half_even) -> np.ndarray:
+                 mask: str = "clip", division: str = "divide", rounding=half_even) -> np.ndarray:
     """The straight-through gradient of `fake_quantize`: ``g`` where ``x`` is in range, else 0, in g's dtype.
 
     mask : "clip" passes where qmin <= x / scale + zero_point <= qmax, both ends included; "round" compares the
-    rounded quotient plus the zero point, as torch's fake quantization does, and so reaches half a code further.
+    rounded quotient plus the zero point, and so reaches half a code further: torch's fake quantization, when
+    ``division`` is "reciprocal" and ``rounding`` half_even.
     """
     choice("mask", mask, MASKS)
-    u, zero_point = _divided(x, scale, zero_point, axis, "divide")
-    with np.errstate(over="ignore"):
-        code = (u if mask == "clip" else named(rounding)(u)) + zero_point.astype(u.dtype)
+    u, zero_point = _divided(x, scale, zero_point, axis, division)
+    code = add_zero_point(u if mask == "clip" else named(rounding)(u), zero_point)
     g = np.asarray(g)
     return np.where((format.qmin <= code) & (code <= format.qmax), g, g.dtype.type(0))
 
@@ -105,6 +105,15 @@ def choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """A ValueError unless ``value`` is one of ``allowed``."""
     if value not in allowed:
         raise ValueError(f"{name} = {value!r}: expected one of {', '.join(allowed)}")
+
+
+def add_zero_point(u: np.ndarray, zero_point: np.ndarray) -> np.ndarray:
+    """``u + zero_point`` as one operation in u's precision; ValueError for a zero point that is no such float."""
+    added = np.asarray(zero_point).astype(u.dtype)
+    if (added.astype(np.float64) != zero_point).any():
+        raise ValueError(f"zero_point = {np.max(np.abs(zero_point))}: expected at most 2^24, to be added in float32")
+    with np.errstate(over="ignore"):
+        return u + added
 
 
 def _divided(x, scale, zero_point, axis, division):
@@ -122,5 +131,10 @@ def _divided(x, scale, zero_point, axis, division):
                              f"along it; x has shape {x.shape}, axis is {axis}")
     scale = along(scale, axis, x.ndim)
     with np.errstate(over="ignore"):
-        u = x / scale if division == "divide" else x * (x.dtype.type(1) / scale)
+        if division == "divide":
+            return x / scale, along(zero_point, axis, x.ndim)
+        inverse = x.dtype.type(1) / scale
+        if np.isinf(inverse).any():
+            raise ValueError(f"scale = {scale.min()}: its reciprocal is not finite in {x.dtype}")
+        u = x * inverse
     return u, along(zero_point, axis, x.ndim)

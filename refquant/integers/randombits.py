@@ -28,15 +28,15 @@ LOW32 = np.uint64(0xFFFFFFFF)
 POLYNOMIALS = {8: (8, 6, 5, 4), 16: (16, 14, 13, 11), 24: (24, 23, 22, 17), 32: (32, 22, 2, 1)}
 
 
-def philox4x32(counter: ArrayLike, key: tuple[int, int]) -> np.ndarray:
-    """Philox4x32-10 of each counter.
+def philox4x32(counter: ArrayLike, key: tuple[int, int], rounds: int = 10) -> np.ndarray:
+    """Philox4x32 of each counter, of 10 rounds as the standard generator has it.
 
     counter : uint32 [..., 4].  key : two integers below 2^32.  Returns uint32 [..., 4].
     """
     words = np.asarray(counter, np.uint64)
     c0, c1, c2, c3 = (words[..., w] for w in range(4))
     k0, k1 = (_below(k, 32, "key") for k in key)
-    for _ in range(10):
+    for _ in range(rounds):
         p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]  # exact: both factors are below 2^32
         c0, c1, c2, c3 = ((p1 >> np.uint64(32)) ^ c1 ^ np.uint64(k0), p1 & LOW32,
                           (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(k1), p0 & LOW32)

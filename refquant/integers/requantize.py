@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from refquant.integers import flags as flag
 from refquant.integers.fixed import along, check_axis, check_scale, check_zero_point
 from refquant.integers.formats import IntFormat, as_int64
-from refquant.integers.quantize import OVERFLOWS, ZERO_POINT_AT, choice
+from refquant.integers.quantize import OVERFLOWS, ZERO_POINT_AT, add_zero_point, choice
 from refquant.integers.rounding import check_shift, floor, half_away, half_even, half_up, named
 
 # What others call these flavours, besides the names in the table above.
@@ -86,7 +86,7 @@ def requantize_codes(acc: ArrayLike, multiplier: ArrayLike | None = None, shift:
             multiplier = channels(_check_multiplier(multiplier, multiplier_bits))
             rounded, flags = FLAVOURS[flavour](acc, multiplier, shift, before)
     codes = rounded + after
-    flags = flags | flag.of_codes(codes, format)
+    flags = flags | flag.of_codes(codes, format, overflow)
     return (format.wrap(codes) if overflow == "wrap" else format.saturate(codes)), flags
 
 
@@ -111,7 +111,7 @@ def _mul16(acc, multiplier, shift, plus):
 def _fp32(rounding):
     def flavour(acc, scale, plus):
         with np.errstate(over="ignore"):
-            product = acc.astype(np.float32) * scale + np.asarray(plus, np.float32)
+            product = add_zero_point(acc.astype(np.float32) * scale, plus)
         # beyond 2^60 every code saturates
         rounded = np.clip(rounding(product).astype(np.float64), -(2.0**60), 2.0**60).astype(np.int64)
         return rounded, flag.of_real(product)

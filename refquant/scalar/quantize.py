@@ -7,8 +7,8 @@ code = into format(round(fl(u + zero_point)))    zero_point_at "before"
 x'   = fl(fl(code - zero_point) * scale)         dequantize
 
 Straight-through gradient of x' by x, for the incoming gradient g: g if qmin <= v <= qmax, else 0, where
-v = fl(fl(x / scale) + zero_point)               mask "clip": not rounded
-v = round(fl(x / scale)) + zero_point            mask "round"
+v = fl(u + zero_point)                           mask "clip": not rounded
+v = round(u) + zero_point                        mask "round"
 """
 from . import floats
 from .formats import into_format, limits
@@ -54,15 +54,15 @@ def fake_quantize(x, scale, zero_point, bits, signed, narrow=False, *, precision
 
 
 def ste_gradient(g, x, scale, zero_point, bits, signed, narrow=False, *, precision, mask, rounding="half_even",
-                 note=silent):
+                 division="divide", note=silent):
     """g where x lies in the range of the codes, both ends included, else 0. Errors of `quantize`.
 
-    `rounding` serves mask "round" only, which is the mask of torch's fake quantization with half_even.
+    `rounding` serves mask "round" only, which with half_even and division "reciprocal" is torch's fake quantization's.
     """
     require_word(mask, ("clip", "round"), "mask")
     _require_bits(bits)
     x, scale = _operands(x, scale, precision)
-    v = floats.divide(x, scale, precision, note=note)
+    v = _over_scale(x, scale, precision, division, note)
     if mask == "clip":
         v = floats.add(v, zero_point, precision, note=note)
     elif not floats.is_infinite(v):

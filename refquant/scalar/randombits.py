@@ -38,7 +38,7 @@ def philox_bits(index, n, seed, tensor=0, step=0, *, note=silent):
 
     seed has 64 bits, tensor and step 32 bits each; ValueError for a number that does not fit.
     """
-    _require_random(index, n, 63)
+    _require_random(index, n, 64)
     for name, value, bits in (("seed", seed, 64), ("tensor", tensor, 32), ("step", step, 32)):
         if not 0 <= value < 1 << bits:
             raise ValueError(f"{name} {value} does not fit {bits} bits")

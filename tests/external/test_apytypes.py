@@ -18,7 +18,7 @@ ONLY_THEIRS = {
     "STOCH_WEIGHTED": "random bits of its own generator",
     "STOCH_EQUAL": "random bits of its own generator, up and down equally likely",
 }
-SHIFTS = range(0, 11)
+SHIFTS = range(11)
 
 
 def cast(values, bits, shift, mode, out_bits=32, overflow=Overflow.WRAP) -> np.ndarray:

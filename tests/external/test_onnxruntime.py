@@ -91,8 +91,9 @@ def convolvable(rng, shape, a, b) -> np.ndarray:
 
     ConvInteger multiplies weights by patches, in that order, so there it is u8 weights that meet s8 codes.
     """
+    format = FORMATS[b]
     narrow = neighbours_saturate() and a != b
-    return codes(rng, shape, IntFormat(7) if narrow else FORMATS[b], extremes=0.2).astype(FORMATS[b].dtype)
+    return codes(rng, shape, IntFormat(7, format.signed) if narrow else format, 0.2).astype(format.dtype)
 
 
 # ---- integer products

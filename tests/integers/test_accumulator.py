@@ -1,4 +1,4 @@
-"""Accumulators: all short sequences against a loop over Python ints, every width at its ends, the order of saturation."""
+"""Accumulators: all short sequences against loops over Python ints, every width at its ends, order of saturation."""
 import itertools
 
 import numpy as np
@@ -45,7 +45,7 @@ def test_all_short_sequences_in_8_bits(policy, initial):
     assert codes.dtype == np.int8 and overflowed.dtype == bool
     expected = [by_hand(row, initial, 8, policy) for row in SEQUENCES.tolist()]
     assert list(zip(codes.tolist(), overflowed.tolist(), strict=True)) == expected
-    assert 0 < sum(flag for _, flag in expected)
+    assert sum(flag for _, flag in expected) > 0
 
 
 @pytest.mark.parametrize("initial", [0, -128, 127, 128])
@@ -82,7 +82,7 @@ def test_64_bits_hold_whatever_int64_holds(policy):
     assert accumulator.sum([1], 2**63 - 2) == (2**63 - 1, False)
     assert accumulator.sum([-1], -(2**63) + 2) == (-(2**63) + 1, False)
     assert accumulator.sum([2**62], 2**62 - 1) == (2**63 - 1, False)
-    with pytest.raises(ValueError, match=r"2 products up to 4611686018427387904 and an initial value up to 0 .*below 2\^63"):
+    with pytest.raises(ValueError, match=r"2 products up to 4611686018427387904 .*below 2\^63"):
         accumulator.sum([2**62, 2**62])
 
 
@@ -115,7 +115,8 @@ def test_sums_equal_the_scalar_model(bits, policy, terms, data):
         with pytest.raises(OverflowError):
             Accumulator(bits, policy).sum(products, initial)
         return
-    assert Accumulator(bits, policy).sum(products, initial) == expected == by_hand(products.tolist(), initial, bits, policy)
+    assert Accumulator(bits, policy).sum(products, initial) == expected
+    assert expected == by_hand(products.tolist(), initial, bits, policy)
 
 
 def test_arrays_of_sums_broadcast():
@@ -206,8 +207,8 @@ def test_errors_name_argument_value_and_what_is_allowed(call, words):
 
 
 def test_the_overflow_error_says_what_would_do():
-    with pytest.raises(OverflowError, match="partial sums run from 0 to 200: an accumulator of 8 bits holds -128 to 127; "
-                                            "9 bits would do"):
+    with pytest.raises(OverflowError, match="partial sums run from 0 to 200: an accumulator of 8 bits "
+                                            "holds -128 to 127; 9 bits would do"):
         Accumulator(8, "error").sum([100, 100, -50])
 
 

@@ -69,7 +69,8 @@ def test_arrays_are_their_elements():
                               (affine.symmetric, (np.abs(high),))):
         scale, zero_point = function(*columns, U8)
         assert zero_point.dtype == np.int64
-        assert list(zip(scale.tolist(), zero_point.tolist(), strict=True)) == [function(*row, U8) for row in zip(*columns, strict=True)]
+        one_by_one = [function(*row, U8) for row in zip(*columns, strict=True)]
+        assert list(zip(scale.tolist(), zero_point.tolist(), strict=True)) == one_by_one
 
 
 @pytest.mark.parametrize("call, words", [

@@ -38,7 +38,8 @@ def test_codes_are_stored_in_the_format_and_scales_as_given():
 def test_codes_at_both_ends_of_every_format():
     for bits in range(2, 65):
         for format in (IntFormat(bits), IntFormat(bits, narrow=True), IntFormat(bits, signed=False)):
-            assert Fixed(np.array([format.qmin, format.qmax], format.dtype), 1.0, format).codes.tolist() == [format.qmin, format.qmax]
+            fixed = Fixed(np.array([format.qmin, format.qmax], format.dtype), 1.0, format)
+            assert fixed.codes.tolist() == [format.qmin, format.qmax]
 
 
 def test_value_of_64_bit_codes_does_not_wrap():
@@ -62,7 +63,8 @@ def test_value_of_unsigned_64_bit_codes_is_rounded_once():
     (lambda: Fixed([1, 2], [1.0, -2.0], S8, axis=0), ["scale = -2.0", "positive finite"]),
     (lambda: Fixed([1], "wide", S8), ["scale = 'wide'", "positive finite"]),
     (lambda: Fixed([1, 2], [1.0, 2.0], S8), ["scale has shape (2,)", "one number", "(2,)"]),
-    (lambda: Fixed([[1, 2]], [1.0, 2.0], S8, axis=0), ["scale has shape (2,)", "one number, or 1 along axis 0", "(1, 2)"]),
+    (lambda: Fixed([[1, 2]], [1.0, 2.0], S8, axis=0),
+     ["scale has shape (2,)", "one number, or 1 along axis 0", "(1, 2)"]),
     (lambda: Fixed([[1, 2]], 1.0, S8, [1, 2, 3], 1), ["zero_point has shape (3,)", "one number, or 2 along axis 1"]),
     (lambda: check_scale([[1.0]]), ["scale has shape (1, 1)", "one number or one for each channel"]),
     (lambda: Fixed([1], 1.0, S8, 2**31), ["zero_point", str(2**31), "int32"]),

@@ -2,6 +2,7 @@
 from fractions import Fraction
 
 import numpy as np
+import pytest
 
 from refquant.integers import IntFormat, Stochastic, flags
 from refquant.integers.rounding import MODES
@@ -36,10 +37,12 @@ def test_shifts_are_inexact_or_ties():
     assert flags.of_shift(np.array([-(2**63), -(2**62), 2**62, 2**62 + 1]), 63).tolist() == [0, 3, 3, 1]
 
 
-def test_codes_outside_a_format():
-    for format, low, high in ((IntFormat(4), -9, 8), (IntFormat(4, narrow=True), -8, 8), (IntFormat(4, signed=False), -1, 16)):
-        got = flags.of_codes(np.array([low - 9, low, low + 1, high - 1, high, high + 9]), format)
-        assert got.tolist() == [4, 4, 0, 0, 8, 8]
+@pytest.mark.parametrize("format, overflow, low, high", [
+    (IntFormat(4), "saturate", -9, 8), (IntFormat(4), "wrap", -9, 8), (IntFormat(4, signed=False), "wrap", -1, 16),
+    (IntFormat(4, narrow=True), "saturate", -8, 8), (IntFormat(4, narrow=True), "wrap", -9, 8)])
+def test_codes_outside_a_format(format, overflow, low, high):
+    got = flags.of_codes(np.array([low - 9, low, low + 1, high - 1, high, high + 9]), format, overflow)
+    assert got.tolist() == [4, 4, 0, 0, 8, 8]
 
 
 def test_only_stochastic_rounding_rounds_by_chance():

@@ -69,7 +69,8 @@ def test_parse_knows_the_short_names():
     assert IntFormat.parse("s8n") == IntFormat(8, narrow=True)
 
 
-@pytest.mark.parametrize("name", ["", "8", "s", "s8N", "S8", "s8nn", " s8", "s8\n", "s-8", "i8", "s123", "s8u", 8, None, "s٨"])
+@pytest.mark.parametrize("name", ["", "8", "s", "s8N", "S8", "s8nn", " s8", "s8\n", "s-8", "i8", "s123", "s8u", "s٨",
+                                  8, None])
 def test_parse_refuses_other_names(name):
     with pytest.raises(ValueError) as error:
         IntFormat.parse(name)
@@ -123,7 +124,7 @@ def test_contains_knows_both_ends():
         inside = np.array([format.qmin, format.qmax], format.dtype)
         assert format.contains(inside) and format.contains(inside[:0])
         if format.bits < 64:
-            assert not format.contains(np.array([0, format.qmin - 1])) and not format.contains(np.array([0, format.qmax + 1]))
+            assert not any(format.contains(np.array([0, code])) for code in (format.qmin - 1, format.qmax + 1))
     assert not IntFormat(64).contains(np.array([2**63], np.uint64))
     assert not IntFormat(64, signed=False).contains(np.array([-1]))
 

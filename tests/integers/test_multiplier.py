@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from refquant.integers import multiplier_from_scale
 from refquant.scalar import requantize as scalar
 
-below_2_to_30 = st.one_of(st.floats(5e-324, 2.0**29), st.floats(1e-6, 1.0), st.integers(-1074, 29).map(lambda e: 2.0**e))
+below_2_to_30 = st.one_of(st.floats(5e-324, 2.0**29), st.floats(1e-6, 1.0),
+                          st.integers(-1074, 29).map(lambda e: 2.0**e))
 
 
 def check(scale, bits=31):
@@ -74,7 +75,8 @@ def test_arrays_are_their_elements():
     for scales in (np.array([0.1, 1e-20, 5e8]), np.array([0.1, 0.7], np.float32), [0.3, Fraction(1, 7)], []):
         multipliers, shifts = multiplier_from_scale(scales)
         assert multipliers.dtype == shifts.dtype == np.int64
-        assert list(zip(multipliers.tolist(), shifts.tolist(), strict=True)) == [multiplier_from_scale(s) for s in scales]
+        pairs = list(zip(multipliers.tolist(), shifts.tolist(), strict=True))
+        assert pairs == [multiplier_from_scale(s) for s in scales]
 
 
 def test_the_largest_scale():

@@ -9,7 +9,8 @@ from refquant.scalar import packing as scalar
 
 S2, S4, U4, S8 = IntFormat(2), IntFormat(4), IntFormat(4, signed=False), IntFormat(8)
 WIDTHS, WORDS = (2, 4, 8, 16, 32, 64), (8, 16, 32, 64, 128)
-CASES = [(IntFormat(bits, signed), word) for bits in WIDTHS for signed in (True, False) for word in WORDS if bits <= word]
+CASES = [(IntFormat(bits, signed), word)
+         for bits in WIDTHS for signed in (True, False) for word in WORDS if bits <= word]
 cases = pytest.mark.parametrize("format, word", CASES, ids=lambda x: str(x))
 
 

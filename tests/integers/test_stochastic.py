@@ -18,7 +18,7 @@ def patterns(n):
 
 
 @pytest.mark.parametrize("n", range(1, 9))
-@pytest.mark.parametrize("s", range(0, 9))
+@pytest.mark.parametrize("s", range(9))
 def test_all_patterns_of_a_shift_sum_to_a_floor(n, s):
     values = np.arange(-2**s - 20, 2**s + 21)
     rounded = patterns(n).shift(values, s)

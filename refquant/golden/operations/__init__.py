@@ -2,6 +2,10 @@
 from importlib import import_module
 
 NAMES = (
+    "rounding_real", "rounding_shift",
+    "quantize_quantize", "quantize_fake", "quantize_dequantize", "quantize_ste", "quantize_pack", "quantize_unpack",
+    "requantize_requantize", "requantize_multiplier",
+    "stochastic_shift", "stochastic_quantize", "stochastic_philox", "stochastic_lfsr",
     "gemm_forward", "gemm_dx", "gemm_dw", "gemm_db",
     "conv_forward", "conv_dx", "conv_dw", "conv_db",
 )

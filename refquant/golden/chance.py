@@ -1,0 +1,56 @@
+"""Random bits in cases: where they come from, and the mistakes made with them."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from refquant.golden.mutants import operand
+from refquant.golden.operation import Mutant
+from refquant.integers.randombits import lane_dtype, lane_width, lfsr_bits, philox_bits
+
+
+def philox(n: int, count: int, seed: int, tensor: int, step: int = 0) -> tuple[np.ndarray, dict[str, Any]]:
+    """``n`` random bits for ``count`` elements, and the record of where they came from."""
+    width = lane_width(n)
+    record = {"generator": "philox4x32-10", "n": n, "seed": seed, "tensor": tensor, "step": step,
+              "element_map": f"element i: lane i mod {128 // width} of block i div {128 // width}, lanes of {width} "
+                             f"bits from the lowest; its {n} most significant bits"}
+    return philox_bits(n, (count,), seed, tensor, step), record
+
+
+def lfsr(n: int, count: int, width: int, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """The same from a Galois LFSR that steps n times an element."""
+    record = {"generator": "lfsr", "n": n, "width": width, "seed": seed, "steps": n,
+              "element_map": f"element i: the {n} least significant bits after (i + 1) * {n} steps"}
+    return lfsr_bits(n, (count,), width, seed), record
+
+
+def every_pattern(n: int) -> np.ndarray:
+    """All 2^n random values in order."""
+    return np.arange(1 << n).astype(lane_dtype(n))
+
+
+def _bits_reversed(rbits, attrs):
+    n = attrs["n"]
+    result = np.zeros_like(rbits)
+    for k in range(n):
+        result |= ((rbits >> rbits.dtype.type(k)) & rbits.dtype.type(1)) << rbits.dtype.type(n - 1 - k)
+    return result
+
+
+RBITS_MUTANTS: tuple[Mutant, ...] = (
+    operand("lane_off_by_one", "every element takes its neighbour's random bits", "rbits_y",
+            lambda rbits, attrs: np.roll(rbits, -1)),
+    operand("same_bits_for_all", "every element takes the first one's random bits", "rbits_y",
+            lambda rbits, attrs: np.full_like(rbits, rbits[0])),
+    operand("bits_reversed", "the random bits are in the opposite order", "rbits_y", _bits_reversed),
+    operand("bits_inverted", "the random bits are subtracted instead of added", "rbits_y",
+            lambda rbits, attrs: rbits ^ rbits.dtype.type((1 << attrs["n"]) - 1)),
+    operand("no_random_bits", "the random bits are left out: floor", "rbits_y",
+            lambda rbits, attrs: np.zeros_like(rbits)),
+    operand("half_instead", "one half is added instead of the random bits", "rbits_y",
+            lambda rbits, attrs: np.full_like(rbits, 1 << (attrs["n"] - 1))),
+    operand("lowest_bit_lost", "the lowest random bit is not used", "rbits_y",
+            lambda rbits, attrs: rbits & rbits.dtype.type(~1 & ((1 << attrs["n"]) - 1))),
+)
