@@ -75,9 +75,8 @@ def conv_stimuli(kind: str, accumulate: Callable, channel_axis: int, flavours: t
             further["kernel"] = list(sizes[5:7])
         attrs = corners.attributes(corner, names, has_bias, **further)
         attrs = corners.add_scale(corner, attrs, inputs, accumulate, channel_axis, draw)
-        fills = "" if corner.fills in (("random", "random"), ("small", "small")) else "-".join(("", *corner.fills))
         label = products.label(_shape_label(kind, sizes, how), attrs, names)
-        return Stimulus(f"{corner.set}{fills}".replace("_", "-"), label, attrs, inputs, tier)
+        return Stimulus(corner.set.replace("_", "-"), label, attrs, inputs, tier)
 
     def stimuli(level: int, seed: int) -> Iterator[Stimulus]:
         for index, corner in enumerate(_corners(kind, corners.level_1(flavours, roundings, has_bias))):

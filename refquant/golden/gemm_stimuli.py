@@ -39,9 +39,8 @@ def gemm_stimuli(kind: str, accumulate: Callable, channel_axis: int, flavours: t
     def finished(corner: Corner, attrs: Attrs, inputs: Arrays, draw: Draw, tier: int = 1) -> Stimulus:
         attrs = corners.add_scale(corner, attrs, inputs, accumulate, channel_axis, draw)
         shape = "-".join("x".join(map(str, inputs[f"in_{name}"].shape)) for name in names)
-        fills = "" if corner.fills in (("random", "random"), ("small", "small")) else "-".join(("", *corner.fills))
         label = products.label(shape, attrs, names)
-        return Stimulus(f"{corner.set}{fills}".replace("_", "-"), label, attrs, inputs, tier)
+        return Stimulus(corner.set.replace("_", "-"), label, attrs, inputs, tier)
 
     def stimuli(level: int, seed: int) -> Iterator[Stimulus]:
         for index, corner in enumerate(_corners(kind, corners.level_1(flavours, roundings, has_bias))):

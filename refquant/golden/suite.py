@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from refquant import __version__
 from refquant.golden import files, schema, vector
 from refquant.golden.errors import CorruptError, GoldenError
-from refquant.golden.operation import Operation
+from refquant.golden.operation import Operation, Stimulus
 from refquant.golden.operations import GROUPS, OPERATIONS
 from refquant.golden.readme import SUITE_README
 from refquant.golden.vector import Vector
@@ -32,8 +33,11 @@ class Suite:
     manifest: dict[str, Any]
 
     def entries(self, pattern: str = "*") -> list[dict[str, Any]]:
-        """The manifest's cases whose id matches ``pattern`` (a shell glob)."""
-        return [entry for entry in self.manifest["cases"] if fnmatch.fnmatchcase(entry["id"], pattern)]
+        """The manifest's cases whose id matches ``pattern`` (a shell glob); a CorruptError when there is none."""
+        matching = [entry for entry in self.manifest["cases"] if fnmatch.fnmatchcase(entry["id"], pattern)]
+        if not matching:
+            raise CorruptError(f"no case of {self.root} matches {pattern!r} (it has {len(self.manifest['cases'])})")
+        return matching
 
     def vectors(self, pattern: str = "*") -> Iterator[Vector]:
         """The vectors whose id matches ``pattern``, each checked as it is read."""
@@ -143,13 +147,17 @@ def _vectors(operations: list[Operation], level: int, seed: int, partial: Path, 
         progress(operation.name, len(stimuli))
         seen: dict[str, int] = {}
         for stimulus in stimuli:
-            stem = f"{operation.name.replace('.', '_')}_{stimulus.label}_sp-{stimulus.set}_s{seed}"
+            stem = _stem(operation, stimulus, seed)
             seen[stem] = seen.get(stem, 0) + 1
             id = stem if seen[stem] == 1 else f"{stem}_{seen[stem]}"
-            if not files.NAME.fullmatch(id):
-                raise AssertionError(f"case id {id!r} is not a name of at most 120 characters")
             yield _done(partial, operation, id) or _save(vector.build(operation, stimulus, seed, id), partial)
             progress(operation.name, 0)
+
+
+def _stem(operation: Operation, stimulus: Stimulus, seed: int) -> str:
+    """What a case's id says of it; the end of one that is too long for a name becomes a checksum."""
+    stem = f"{operation.name.replace('.', '_')}_{stimulus.label}_sp-{stimulus.set}_s{seed}"
+    return stem if len(stem) <= 112 else f"{stem[:103]}_{zlib.crc32(stem.encode()):08x}"
 
 
 def _done(partial: Path, operation: Operation, id: str) -> Vector | None:

@@ -75,8 +75,8 @@ def _array(name: str, array: np.ndarray, comment: str) -> list[str]:
     if not literals:  # C has no empty arrays
         return [f"// {comment}: no elements; the 0 only gives the array a length",
                 f"static const {kind} {name}[1] = {{0}};"]
-    rows = [", ".join(literals[k:k + PER_LINE]) for k in range(0, len(literals), PER_LINE)]
-    return [f"// {comment}", f"static const {kind} {name}[{len(literals)}] = {{", *(f"    {row}," for row in rows), "};"]
+    rows = [f"    {', '.join(literals[k:k + PER_LINE])}," for k in range(0, len(literals), PER_LINE)]
+    return [f"// {comment}", f"static const {kind} {name}[{len(literals)}] = {{", *rows, "};"]
 
 
 def _literal(value: int | float, dtype: np.dtype) -> str:

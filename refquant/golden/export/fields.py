@@ -34,7 +34,7 @@ class Field:
     def parse(cls, text: str) -> Field | None:
         """The field that ``text`` describes, or None."""
         match = FIELD.fullmatch(text)
-        if match is None or match[2] is not None and not 2 <= int(match[2]) <= 64:
+        if match is None or (match[2] and not 2 <= int(match[2]) <= 64):
             return None
         format: IntFormat | str = f"f{match[4]}" if match[4] else IntFormat(int(match[2]), match[3] == "s")
         return cls(match[1], format, match[5] is not None)

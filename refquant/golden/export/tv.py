@@ -34,8 +34,8 @@ def export(vector: Vector, word: int | None) -> dict[str, bytes] | str:
 
 def refusal(vector: Vector) -> str | None:
     """Why a case cannot be told line by line, or None."""
-    first = first(vector).shape
-    others = [name for name, array in vector.tensors.items() if role(name) in REQUIRED and array.shape != first]
+    shape = leading(vector).shape
+    others = [name for name, array in vector.tensors.items() if role(name) in REQUIRED and array.shape != shape]
     return f"{', '.join(others)} of another shape than the first output" if others else None
 
 
@@ -50,20 +50,22 @@ def generate(vectors: Iterable[Vector]) -> Iterator[str]:
             yield from case_lines(vector)
 
 
-def first(vector: Vector) -> np.ndarray:
-    return next(array for name, array in vector.tensors.items() if role(name) in REQUIRED)
+def leading(vector: Vector) -> np.ndarray:
+    """The tensor whose elements are the lines: the first output, or the first state of a case that has no output."""
+    return next(vector.tensors[name] for wanted in REQUIRED for name in vector.tensors if role(name) == wanted)
 
 
 def result_fields(vector: Vector) -> list[Field]:
     """The tensors that are answered line by line; flags last."""
-    shape = first(vector).shape
+    shape = leading(vector).shape
     names = [name for name in vector.tensors if role(name) in REQUIRED]
     names += [name for name, array in vector.tensors.items() if role(name) == "flags" and array.shape == shape]
     return [Field(name, vector.format(name)) for name in names]
 
 
 def case_lines(vector: Vector) -> Iterator[str]:
-    indices = list(np.ndindex(first(vector).shape))
+    """The lines of one case."""
+    indices = list(np.ndindex(leading(vector).shape))
     given, results = vector.given, result_fields(vector)
     operands = vector.operation.operands
     fields = operand_fields(vector, operands(vector.attrs, given, indices[0])) if indices else []

@@ -7,8 +7,8 @@ import numpy as np
 
 from refquant.golden.errors import CorruptError
 from refquant.golden.export.patterns import elements
-from refquant.golden.export.tv import NO_FLAGS, case_lines, first, refusal
-from refquant.golden.export.tvparse import Block, blocks, fail
+from refquant.golden.export.tv import NO_FLAGS, case_lines, leading, refusal
+from refquant.golden.export.tvparse import Block, blocks, fail, short
 from refquant.golden.operation import Arrays
 from refquant.golden.suite import Suite
 from refquant.golden.vector import Vector
@@ -40,9 +40,9 @@ def _match(block: Block, vector: Vector) -> None:
     reason = refusal(vector)
     if reason:
         fail(block.number, f"# case {block.id}", f"the case has no .tv lines: {reason}")
-    comments, data = [], []
-    for text in case_lines(vector):
-        (comments if text.startswith("#") else data).append(text)
+    texts = list(case_lines(vector))
+    comments = [text for text in texts if text.startswith("#")]
+    data = texts[len(comments):]
     for (number, text), wanted in zip(block.comments, comments, strict=False):
         if text != wanted:
             fail(number, text, f"expected `{wanted}`")
@@ -52,7 +52,7 @@ def _match(block: Block, vector: Vector) -> None:
         operands = tuple(wanted.partition("=")[0].split())
         if line.operands != operands:
             fail(line.number, " ".join(line.operands),
-                  f"not the operands of {vector.id}, element {position}: expected {_short(' '.join(operands))}")
+                  f"not the operands of {vector.id}, element {position}: expected {short(' '.join(operands))}")
     if len(block.lines) != len(data):
         at = block.lines[-1].number if block.lines else block.number
         raise CorruptError(f"line {at}: case {vector.id} ends after {len(block.lines)} elements: "
@@ -60,7 +60,7 @@ def _match(block: Block, vector: Vector) -> None:
 
 
 def _arrays(block: Block, vector: Vector) -> Arrays:
-    shape = first(vector).shape
+    shape = leading(vector).shape
     without = [line for line in block.lines if line.flags is None]
     if block.flags and 0 < len(without) < len(block.lines):
         line = without[0]

@@ -126,9 +126,11 @@ def _line(block: Block, number: int, text: str) -> Line:
     return Line(block.id, number, tuple(operands), tuple(results[:count]), None if absent else tuple(flags))
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """The beginning of a text that may be thousands of numbers."""
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def fail(number: int, text: str, problem: str) -> NoReturn:
-    raise CorruptError(f"line {number}: {_short(text)!r}: {problem}")
+    """A CorruptError that names the line."""
+    raise CorruptError(f"line {number}: {short(text)!r}: {problem}")

@@ -1,0 +1,250 @@
+"""The command line: arguments, progress, exit codes. What it does lives in the packages it imports when asked."""
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from refquant import __version__
+
+EXIT_CODES = """exit codes: 0 all equal, 1 a mismatch, 2 bad usage, 3 a missing or corrupt vector or answer,
+4 semantics that a case asks for are not supported, 130 interrupted"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        print("refquant: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        from refquant.golden.errors import GoldenError
+
+        if not isinstance(error, GoldenError):
+            raise
+        print(f"refquant: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="refquant", description="Bit-exact golden vectors for quantized training.",
+                                     epilog=EXIT_CODES, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"refquant {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    vectors = commands.add_parser("vectors", help="create, list, verify, explain, audit golden vectors",
+                                  epilog=EXIT_CODES, formatter_class=raw)
+    verbs = vectors.add_subparsers(required=True, metavar="VERB")
+
+    create = verbs.add_parser("create", help="create a suite")
+    create.add_argument("groups", nargs="*", metavar="GROUP", help="groups to create; all when none is named")
+    create.add_argument("--out", required=True, metavar="DIR", help="the new suite's directory")
+    create.add_argument("--level", type=int, choices=(1, 2, 3), default=1, help="1: seconds; 2: minutes; 3: hours")
+    create.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the random stimuli (default 0)")
+    create.add_argument("--export", default="", metavar="LIST", help="of mem,c,bin,npz,tv,onnx: also write these")
+    create.add_argument("--word", type=int, choices=(32, 64, 128), help="bits a line of .mem files; else an element")
+    create.set_defaults(run=_create)
+
+    listing = verbs.add_parser("list", help="list a suite's cases, or the operations and their mutants")
+    listing.add_argument("dir", nargs="?", metavar="DIR")
+    listing.set_defaults(run=_list)
+
+    verify = verbs.add_parser("verify", help="compare a device's answers with a suite", epilog=EXIT_CODES,
+                              formatter_class=raw)
+    verify.add_argument("dir", metavar="DIR")
+    source = verify.add_mutually_exclusive_group(required=True)
+    source.add_argument("--dut", metavar="KIND", help="python:MODULE:FUNCTION or exec:COMMAND")
+    source.add_argument("--actual", metavar="DIR", help="answers already written: out_*.npy, .mem or .bin")
+    verify.add_argument("--cases", default="*", metavar="GLOB", help="only cases whose id matches, e.g. 'gemm_*'")
+    verify.add_argument("--timeout", type=_positive, default=60.0, metavar="S", help="seconds a case (default 60)")
+    verify.add_argument("--report", choices=("text", "json", "junit"), default="text")
+    verify.add_argument("--output", metavar="FILE", help="write the report here instead of printing it")
+    verify.set_defaults(run=_verify)
+
+    explain = verbs.add_parser("explain", help="one element, step by step")
+    explain.add_argument("dir", metavar="DIR")
+    explain.add_argument("case", metavar="CASE")
+    explain.add_argument("--tensor", metavar="NAME", help="the first output unless named")
+    explain.add_argument("--at", required=True, type=_index, metavar="I,J,...", help="the element's index")
+    explain.add_argument("--got", metavar="VALUE", help="a device's answer: which mistakes give it")
+    explain.set_defaults(run=_explain)
+
+    audit = verbs.add_parser("audit", help="hashes, both implementations, the kill matrix")
+    audit.add_argument("dir", metavar="DIR")
+    audit.set_defaults(run=_audit)
+
+    generate = verbs.add_parser("gen", help="print cases as .tv lines, for `gen | dut | ver`")
+    generate.add_argument("dir", metavar="DIR")
+    generate.add_argument("--cases", default="*", metavar="GLOB")
+    generate.set_defaults(run=_generate)
+
+    check = verbs.add_parser("ver", help="verify .tv lines from standard input")
+    check.add_argument("dir", metavar="DIR")
+    check.add_argument("--report", choices=("text", "json", "junit"), default="text")
+    check.add_argument("--output", metavar="FILE")
+    check.set_defaults(run=_check)
+    return parser
+
+
+def _create(options: argparse.Namespace) -> int:
+    from refquant.golden.suite import create
+
+    exports = tuple(name for name in options.export.split(",") if name)
+    with _Progress("case") as progress:
+        suite = create(options.out, tuple(options.groups), options.level, options.seed, exports, options.word,
+                       progress.operation)
+    size = sum(path.stat().st_size for path in suite.root.rglob("*") if path.is_file())
+    print(f"{suite.root}: {len(suite.manifest['cases'])} cases, {size / 1e6:.1f} MB")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from refquant.golden.operations import OPERATIONS
+    from refquant.golden.suite import open_suite
+
+    if options.dir is None:
+        for operation in OPERATIONS.values():
+            print(f"{operation.name}: {operation.summary}")
+            for mutant in operation.mutants:
+                print(f"  {mutant.name}: {mutant.says}")
+        return 0
+    for entry in open_suite(options.dir).entries():
+        print(entry["id"])
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from refquant.golden.device import device
+    from refquant.golden.suite import open_suite
+    from refquant.golden.verify import verify
+
+    suite = open_suite(options.dir)
+    suite.check_hashes()
+    name = options.dut or f"--actual {options.actual}"
+    with device(options.dut, options.actual, suite.root, options.timeout) as dut, _Progress("case") as progress:
+        progress.total(len(suite.entries(options.cases)))
+        report = verify(suite.vectors(options.cases), dut, name, progress.step)
+    return _put(report, options)
+
+
+def _put(report, options: argparse.Namespace) -> int:
+    from refquant.golden import files
+    from refquant.golden.errors import GoldenError
+    from refquant.golden.report import FORMATS
+
+    written = FORMATS[options.report](report)
+    if options.output is None:
+        sys.stdout.write(written)
+    else:
+        try:
+            files.write(Path(options.output), written.encode())
+        except OSError as error:
+            raise GoldenError(f"--output {options.output}: cannot be written: {error.strerror}") from None
+    return report.exit_code
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from refquant.golden.explain import explain
+    from refquant.golden.suite import open_suite
+
+    vector = open_suite(options.dir).vector(options.case)
+    sys.stdout.write(explain(vector, options.at, options.tensor, options.got))
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from refquant.golden.audit import audit, text
+    from refquant.golden.suite import open_suite
+
+    suite = open_suite(options.dir)
+    with _Progress("case") as progress:
+        progress.total(len(suite.entries()))
+        found = audit(suite, progress.step)
+    sys.stdout.write(text(found))
+    return found.exit_code
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from refquant.golden.export.tv import generate
+    from refquant.golden.suite import open_suite
+
+    for line in generate(open_suite(options.dir).vectors(options.cases)):
+        print(line)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from refquant.golden.device import Answered
+    from refquant.golden.export.tvcheck import check
+    from refquant.golden.suite import open_suite
+    from refquant.golden.verify import verify
+
+    suite = open_suite(options.dir)
+    suite.check_hashes()
+    answers = check(sys.stdin, suite)
+    return _put(verify(map(suite.vector, answers), Answered(answers), "standard input"), options)
+
+
+class _Progress:
+    """A bar on a terminal, nothing elsewhere."""
+
+    def __init__(self, unit: str):
+        self.unit = unit
+
+    def __enter__(self):
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(unit=self.unit, total=0)
+        else:
+            self.bar = None
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if self.bar is not None:
+            self.bar.close()
+
+    def total(self, count: int) -> None:
+        if self.bar is not None:
+            self.bar.total += count
+            self.bar.refresh()
+
+    def step(self) -> None:
+        if self.bar is not None:
+            self.bar.update()
+
+    def operation(self, name: str, count: int) -> None:
+        """``count`` cases of an operation are ahead; 0: one of them is done."""
+        if self.bar is not None and count:
+            self.bar.set_description(name)
+        if count:
+            self.total(count)
+        else:
+            self.step()
+
+
+def _seed(text: str) -> int:
+    seed = int(text, 0)
+    if not 0 <= seed < 1 << 64:
+        raise argparse.ArgumentTypeError(f"{text}: expected 0 to 2^64 - 1")
+    return seed
+
+
+def _positive(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: expected a positive number of seconds")
+    return seconds
+
+
+def _index(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: expected integers with commas between, such as 2,7") from None

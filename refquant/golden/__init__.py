@@ -1,0 +1,6 @@
+"""Golden vectors: created, verified, explained, audited. A device under test needs `Case` and `Unsupported`."""
+from refquant.golden.device import Case
+from refquant.golden.errors import GoldenError, Unsupported
+from refquant.golden.suite import Suite, create, open_suite
+
+__all__ = ["Case", "GoldenError", "Suite", "Unsupported", "create", "open_suite"]

@@ -1,0 +1,74 @@
+"""One element of a case, computed step by step by the scalar model."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from refquant.golden.errors import GoldenError
+from refquant.golden.operation import GIVEN, role
+from refquant.golden.report import value
+from refquant.golden.vector import Vector
+from refquant.integers import flags as flag
+
+
+def explain(vector: Vector, index: tuple[int, ...], tensor: str | None = None, got: str | None = None) -> str:
+    """The steps that lead to ``tensor`` (the first output unless named) at ``index``; with ``got``, who would answer that.
+
+    Raises GoldenError for a tensor that is not computed, an index outside it, or a value that is no number.
+    """
+    name = _tensor(vector, tensor)
+    expected = vector.tensors[name]
+    if len(index) != expected.ndim or any(not 0 <= i < n for i, n in zip(index, expected.shape, strict=True)):
+        raise GoldenError(f"--at {','.join(map(str, index))}: {name} of {vector.id} has shape {expected.shape}")
+    return "\n".join(_lines(vector, name, index, got)) + "\n"
+
+
+def _tensor(vector: Vector, tensor: str | None) -> str:
+    computed = [name for name in vector.expected]
+    if tensor is None:
+        return next(name for name in computed if role(name) == "out")
+    for name in (tensor, f"out_{tensor}"):
+        if name in computed:
+            return name
+    raise GoldenError(f"--tensor {tensor!r}: {vector.id} computes {', '.join(computed)}")
+
+
+def _lines(vector: Vector, name: str, index: tuple[int, ...], got: str | None) -> Iterator[str]:
+    operation, expected = vector.operation, vector.tensors[name]
+    yield f"{vector.id}"
+    yield f"{operation.name}: {operation.summary}; {', '.join(vector.record['semantics'][1:])}"
+    yield f"{name} at {index}:"
+    steps: list[str] = []
+    lists = {tensor: array.tolist() for tensor, array in vector.tensors.items() if role(tensor) in GIVEN}
+    results = operation.element(vector.attrs, lists, name, index, steps.append)
+    yield from (f"  {step}" for step in steps)
+    yield f"  = {value(results[name])}"
+    for other, array in vector.expected.items():
+        if role(other) == "flags" and array.shape == expected.shape and array[index]:
+            yield f"  flags: {', '.join(flag.names(int(array[index])))}"
+    if results[name] != expected[index].item():
+        yield f"  but the vector holds {value(expected[index].item())}: the suite is not of this version"
+    if got is not None:
+        yield from _blame(vector, name, index, got)
+
+
+def _blame(vector: Vector, name: str, index: tuple[int, ...], got: str) -> Iterator[str]:
+    """The mutants that answer ``got`` here."""
+    try:
+        number = float(got) if vector.tensors[name].dtype.kind == "f" else int(got, 0)
+    except ValueError:
+        raise GoldenError(f"--got {got!r}: expected a number such as -100 or 0x9c") from None
+    if number == vector.tensors[name][index]:
+        yield f"{value(number)} is right"
+        return
+    operation, said = vector.operation, False
+    yield f"{value(number)} is what comes of:"
+    for mutant in operation.mutants:
+        wrong = mutant(operation.reference, vector.attrs, vector.given)
+        if wrong is not None and name in wrong and wrong[name].shape == vector.tensors[name].shape \
+                and np.asarray(wrong[name])[index] == number:
+            said = True
+            yield f"  {mutant.name}: {mutant.says}"
+    if not said:
+        yield "  no mutant of this operation"

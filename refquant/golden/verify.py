@@ -1,0 +1,176 @@
+"""Compare a device's answers with a suite: equality, counts, first differences, and what stands behind them."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from refquant.golden.device import Device, NoAnswer
+from refquant.golden.diagnose import Cause, Failure, diagnose
+from refquant.golden.errors import CORRUPT, MISMATCH, UNSUPPORTED, CorruptError, Unsupported
+from refquant.golden.operation import REQUIRED, Arrays, role
+from refquant.golden.vector import Vector
+from refquant.integers import flags as flag
+
+FIRST = 5  # differences shown of a tensor
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One element: its index, both values, and the numbers that the expected one was made from."""
+
+    index: tuple[int, ...]
+    got: int | float
+    expected: int | float
+    behind: dict[str, int | float]
+
+
+@dataclass(frozen=True)
+class TensorResult:
+    """How one tensor of an answer compares."""
+
+    name: str
+    elements: int
+    different: int
+    largest: int | float = 0
+    first: tuple[Difference, ...] = ()
+    histogram: dict[str, int] = field(default_factory=dict)
+    pattern: str = ""
+
+
+@dataclass
+class CaseResult:
+    """One case: "pass", "fail" (values differ), "error" (no comparable answer) or "unsupported"."""
+
+    id: str
+    op: str
+    status: str
+    message: str = ""
+    tensors: list[TensorResult] = field(default_factory=list)
+    cause: str = ""
+
+
+@dataclass
+class Report:
+    """The results of all cases, and the likely causes of the failures."""
+
+    device: str
+    results: list[CaseResult]
+    causes: list[Cause]
+
+    def count(self, status: str) -> int:
+        return sum(result.status == status for result in self.results)
+
+    @property
+    def exit_code(self) -> int:
+        """1 for a mismatch, else 3 for an answer that is missing or no answer, else 4 for unsupported semantics."""
+        for status, code in (("fail", MISMATCH), ("error", CORRUPT), ("unsupported", UNSUPPORTED)):
+            if self.count(status):
+                return code
+        return 0
+
+
+def verify(vectors: Iterable[Vector], device: Device, name: str, progress: Callable[[], None] = lambda: None) -> Report:
+    """Ask ``device``, which is called ``name``, for every one of ``vectors`` and compare; CorruptError when there is none."""
+    results, failures, passed = [], [], []
+    for vector in vectors:
+        result, answer = _ask(vector, device)
+        results.append(result)
+        if result.status == "fail" and answer is not None:
+            failures.append(Failure(vector, answer))
+        elif result.status == "pass":
+            passed.append(vector)
+        progress()
+    if not results:
+        raise CorruptError("no case was given: nothing was verified")
+    causes, by_case = diagnose(failures, passed)
+    for result in results:
+        result.cause = by_case.get(result.id, "")
+    return Report(name, results, causes)
+
+
+def _ask(vector: Vector, device: Device) -> tuple[CaseResult, Arrays | None]:
+    result = CaseResult(vector.id, vector.record["op"], "pass")
+    try:
+        answer = device.answer(vector)
+    except Unsupported as error:
+        result.status, result.message = "unsupported", str(error)
+        return result, None
+    except NoAnswer as error:
+        result.status, result.message = "error", str(error)
+        return result, None
+    for tensor, expected in vector.expected.items():
+        if tensor not in answer:
+            if role(tensor) in REQUIRED:
+                result.status, result.message = "error", f"{tensor}: missing"
+                return result, None
+            continue
+        got = answer[tensor]
+        if got.shape != expected.shape or got.dtype != expected.dtype:
+            result.status = "error"
+            result.message = (f"{tensor}: is {got.dtype} {got.shape}: expected {expected.dtype} {expected.shape}")
+            return result, None
+        result.tensors.append(compare(vector, tensor, got, expected))
+    if any(tensor.different for tensor in result.tensors):
+        result.status = "fail"
+    return result, answer
+
+
+def compare(vector: Vector, name: str, got: np.ndarray, expected: np.ndarray) -> TensorResult:
+    """Every element by equality; NaN equals nothing."""
+    wrong = ~(got == expected)
+    count = int(wrong.sum())
+    if not count:
+        return TensorResult(name, expected.size, 0)
+    gap = _gap(got[wrong], expected[wrong])
+    first = tuple(Difference(index, got[index].item(), expected[index].item(), behind(vector, index, expected.shape))
+                  for index in (tuple(int(i) for i in at) for at in np.argwhere(wrong)[:FIRST]))
+    return TensorResult(name, expected.size, count, max(abs(g) for g in gap), first, _histogram(gap),
+                        _pattern(vector, wrong, gap))
+
+
+def behind(vector: Vector, index: tuple[int, ...], shape: tuple[int, ...]) -> dict[str, int | float]:
+    """The intermediates and the scalar operands of the element at ``index``."""
+    numbers: dict[str, Any] = {name.split("_", 1)[1]: array[index].item() for name, array in vector.expected.items()
+                               if role(name) == "mid" and array.shape == shape}
+    first = next(array for name, array in vector.expected.items() if role(name) == "out")
+    if first.shape == shape:
+        operands = vector.operation.operands(vector.attrs, vector.given, index)
+        numbers |= {name: np.asarray(value).item() for name, value in operands.items() if np.ndim(value) == 0}
+    return numbers
+
+
+def _gap(got: np.ndarray, expected: np.ndarray) -> list[int | float]:
+    """got - expected, exact for integers."""
+    if expected.dtype.kind == "f":
+        with np.errstate(invalid="ignore", over="ignore"):
+            return (got.astype(np.float64) - expected).tolist()
+    return [int(g) - int(e) for g, e in zip(got.tolist(), expected.tolist(), strict=True)]
+
+
+def _histogram(gap: list[int | float]) -> dict[str, int]:
+    """How often each difference occurs: the eight most frequent, then the others together."""
+    counts: dict[str, int] = {}
+    for g in gap:
+        counts[f"{g:+}"] = counts.get(f"{g:+}", 0) + 1
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    rest = sum(count for _, count in ranked[8:])
+    return dict(ranked[:8]) | ({"others": rest} if rest else {})
+
+
+def _pattern(vector: Vector, wrong: np.ndarray, gap: list[int | float]) -> str:
+    """What all differing elements have in common: a flag, a row, a column, a sign."""
+    said = []
+    masks = [array for name, array in vector.expected.items() if role(name) == "flags" and array.shape == wrong.shape]
+    if masks:
+        common = int(np.bitwise_and.reduce(masks[0][wrong]))
+        said += [f"all where the result is {', '.join(flag.names(common))}"] if common else []
+    for axis, size in enumerate(wrong.shape):
+        places = np.unique(np.argwhere(wrong)[:, axis])
+        if len(places) == 1 and size > 1 and wrong.sum() > 1:
+            said.append(f"all at index {places[0]} of axis {axis}")
+    if len(set(gap)) == 1 and len(gap) > 1:
+        said.append(f"all by {gap[0]:+}")
+    return "; ".join(said)
