@@ -67,10 +67,10 @@ def text(found: Audit) -> str:
     for op in (name for name in OPERATIONS if name in found.matrix):
         row = found.matrix[op]
         lines.append(f"{op}: {sum(map(bool, row.values()))} of {len(row)} mutants detected")
-        lines += [f"  {count:4d} cases  {mutant}" if count else f"  SURVIVES    {mutant}" for mutant, count in row.items()]
+        lines += [f"  {f'{count:4d} cases' if count else 'SURVIVES  '}  {mutant}" for mutant, count in row.items()]
     lines += [f"WRONG {line}" for line in found.wrong]
     mutants = sum(map(len, found.matrix.values()))
-    lines.append(f"{'FAIL' if found.exit_code else 'PASS'}: {found.files} files have their hashes; {found.cases} cases, "
-                 f"{found.elements} elements, equal by both implementations: "
-                 f"{'no' if found.wrong else 'yes'}; {mutants - len(found.survivors)} of {mutants} mutants detected")
+    lines.append(f"{'FAIL' if found.exit_code else 'PASS'}: {found.files} files have their hashes; {found.cases} "
+                 f"cases, {found.elements} elements, {'NOT ' if found.wrong else ''}equal by both implementations; "
+                 f"{mutants - len(found.survivors)} of {mutants} mutants detected")
     return "\n".join(lines) + "\n"

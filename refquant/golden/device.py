@@ -27,7 +27,6 @@ from refquant.golden.errors import CorruptError, GoldenError, Unsupported
 from refquant.golden.operation import OPTIONAL, REQUIRED, Arrays, role
 from refquant.golden.vector import Vector
 
-
 STDERR = 2  # where devices print, so that a report on stdout stays whole
 
 

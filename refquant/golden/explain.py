@@ -13,7 +13,7 @@ from refquant.integers import flags as flag
 
 
 def explain(vector: Vector, index: tuple[int, ...], tensor: str | None = None, got: str | None = None) -> str:
-    """The steps that lead to ``tensor`` (the first output unless named) at ``index``; with ``got``, who would answer that.
+    """The steps to ``tensor`` (the first output unless named) at ``index``; with ``got``, which mutants answer that.
 
     Raises GoldenError for a tensor that is not computed, an index outside it, or a value that is no number.
     """
@@ -25,7 +25,7 @@ def explain(vector: Vector, index: tuple[int, ...], tensor: str | None = None, g
 
 
 def _tensor(vector: Vector, tensor: str | None) -> str:
-    computed = [name for name in vector.expected]
+    computed = list(vector.expected)
     if tensor is None:
         return next(name for name in computed if role(name) == "out")
     for name in (tensor, f"out_{tensor}"):

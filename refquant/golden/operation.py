@@ -23,7 +23,7 @@ Reference = Callable[[Attrs, Arrays], Arrays]
 Note = Callable[[str], None]
 
 FLAGS = IntFormat(8, signed=False)
-FLOATS = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
+FLOATS: dict[str, np.dtype[Any]] = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 
 
 def role(name: str) -> str:

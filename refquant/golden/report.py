@@ -29,14 +29,15 @@ def _lines(report: Report) -> Iterator[str]:
         yield "Likely causes:"
         for cause in report.causes:
             doubt = f"; but {cause.contradicted} passing cases speak against it" if cause.contradicted else ""
-            yield f"  {cause.op}: {cause.mutant}: {cause.says} (explains {cause.explains} of {cause.of} examined{doubt})"
+            yield (f"  {cause.op}: {cause.mutant}: {cause.says} "
+                   f"(explains {cause.explains} of {cause.of} examined{doubt})")
         yield ""
     unsupported = sorted({result.op for result in report.results if result.status == "unsupported"})
     if unsupported:
         yield f"unsupported by the device: cases of {', '.join(unsupported)}"
     yield (f"{'FAIL' if report.exit_code else 'PASS'} {report.device}: {len(report.results)} cases: "
-           f"{report.count('pass')} equal, {report.count('fail')} different, {report.count('error')} without an answer, "
-           f"{report.count('unsupported')} unsupported")
+           f"{report.count('pass')} equal, {report.count('fail')} different, {report.count('error')} without an "
+           f"answer, {report.count('unsupported')} unsupported")
 
 
 def _case(result: CaseResult) -> Iterator[str]:
@@ -57,7 +58,7 @@ def _case(result: CaseResult) -> Iterator[str]:
 def tensor_line(tensor: TensorResult) -> str:
     """``out_y: 3 of 640 differ (0.47 %), largest 1, first at (2, 7): got ..., expected ...; accumulator ...``."""
     first = tensor.first[0]
-    numbers = "".join(f"{'; ' if i == 0 else ', '}{name} {value}" for i, (name, value) in enumerate(first.behind.items()))
+    numbers = "; " * bool(first.behind) + ", ".join(f"{name} {number}" for name, number in first.behind.items())
     return (f"{tensor.name}: {tensor.different} of {tensor.elements} differ "
             f"({100 * tensor.different / tensor.elements:.2f} %), largest {tensor.largest}, first at {first.index}: "
             f"{_values(first)}{numbers}")

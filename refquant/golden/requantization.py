@@ -48,8 +48,8 @@ def given(attrs: Attrs) -> dict[str, IntFormat | str]:
         return {}
     if flavour.startswith("fp32"):
         return {"in_scale": "f32"}
-    shift: dict[str, IntFormat | str] = {"in_shift": IntFormat(8, signed=False)}
-    return shift if flavour == "shift" else {"in_multiplier": IntFormat(32)} | shift
+    shift = IntFormat(8, signed=False)
+    return {"in_shift": shift} if flavour == "shift" else {"in_multiplier": IntFormat(32), "in_shift": shift}
 
 
 def results(attrs: Attrs, acc: IntFormat) -> dict[str, IntFormat | str]:

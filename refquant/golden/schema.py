@@ -10,30 +10,32 @@ from refquant.golden.errors import CorruptError
 from refquant.integers.accumulator import OVERFLOWS as ACCUMULATOR_OVERFLOWS
 from refquant.integers.rounding import MODES
 
-FORMAT = {"type": "string", "pattern": "^([su]([2-9]|[1-5][0-9]|6[0-4])|s([2-9]|[1-5][0-9]|6[0-4])n)$"}
-FLOAT = {"enum": ["f32", "f64"]}
-ROUNDING = {"enum": list(MODES)}
-ACCUMULATOR_BITS = {"type": "integer", "minimum": 8, "maximum": 64}
-ACCUMULATOR_OVERFLOW = {"enum": list(ACCUMULATOR_OVERFLOWS[:3])}
-INT32 = {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1}
-BOOLEAN = {"type": "boolean"}
-HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-CASE_ID = {"type": "string", "pattern": "^[a-z0-9_.-]{1,120}$"}
-OPERATION = {"type": "string", "pattern": "^[a-z0-9_]+\\.[a-z0-9_]+$"}
-TENSOR = {"type": "string", "pattern": "^(in|rbits|state0|mid|out|flags|state1)_[a-z0-9_]+$"}
+Schema = dict[str, Any]
+
+FORMAT: Schema = {"type": "string", "pattern": "^([su]([2-9]|[1-5][0-9]|6[0-4])|s([2-9]|[1-5][0-9]|6[0-4])n)$"}
+FLOAT: Schema = {"enum": ["f32", "f64"]}
+ROUNDING: Schema = {"enum": list(MODES)}
+ACCUMULATOR_BITS: Schema = {"type": "integer", "minimum": 8, "maximum": 64}
+ACCUMULATOR_OVERFLOW: Schema = {"enum": list(ACCUMULATOR_OVERFLOWS[:3])}
+INT32: Schema = {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1}
+BOOLEAN: Schema = {"type": "boolean"}
+HASH: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+CASE_ID: Schema = {"type": "string", "pattern": "^[a-z0-9_.-]{1,120}$"}
+OPERATION: Schema = {"type": "string", "pattern": "^[a-z0-9_]+\\.[a-z0-9_]+$"}
+TENSOR: Schema = {"type": "string", "pattern": "^(in|rbits|state0|mid|out|flags|state1)_[a-z0-9_]+$"}
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 
 
-def integer(low: int, high: int) -> dict[str, Any]:
+def integer(low: int, high: int) -> Schema:
     return {"type": "integer", "minimum": low, "maximum": high}
 
 
-def nullable(schema: dict[str, Any]) -> dict[str, Any]:
+def nullable(schema: Schema) -> Schema:
     return {"anyOf": [{"type": "null"}, schema]}
 
 
-def record(properties: dict[str, Any]) -> dict[str, Any]:
+def record(properties: Schema) -> Schema:
     """An object with exactly these properties."""
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
@@ -48,7 +50,7 @@ TENSOR_RECORD = record({
 })
 
 
-def case_schema(operations) -> dict[str, Any]:
+def case_schema(operations) -> Schema:
     """The schema of case.json: the same frame for all, and each operation's own attributes."""
     frame = record({
         "schema": {"const": "case-1"}, "id": CASE_ID, "group": {"type": "string"},
@@ -69,7 +71,7 @@ def case_schema(operations) -> dict[str, Any]:
     return {"$schema": DRAFT, "$id": "case-1.schema.json", "title": "One golden vector", **frame, "allOf": own}
 
 
-def suite_schema() -> dict[str, Any]:
+def suite_schema() -> Schema:
     """The schema of MANIFEST.json."""
     return {"$schema": DRAFT, "$id": "suite-1.schema.json", "title": "A suite of golden vectors", **record({
         "schema": {"const": "suite-1"}, "suite": {"const": "refquant"}, "version": {"type": "string"},

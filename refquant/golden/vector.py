@@ -131,19 +131,21 @@ def semantics(operation: Operation, attrs: Attrs) -> list[str]:
 
 
 def _tensor_record(name: str, array: np.ndarray, format: IntFormat | str, stimulus: Stimulus) -> dict[str, Any]:
-    integer = isinstance(format, IntFormat)
-    short = name.split("_", 1)[1]
-    own_zero_point = stimulus.attrs.get(f"{short}_zero_point", stimulus.attrs.get("zero_point"))
-    has_zero_point = f"{short}_zero_point" in stimulus.attrs or (role(name) == "out" and "zero_point" in stimulus.attrs)
-    scale = stimulus.inputs.get("in_scale")
+    attrs, scale = stimulus.attrs, stimulus.inputs.get("in_scale")
+    zero_point = attrs.get(f"{name.split('_', 1)[1]}_zero_point")
+    if role(name) == "out":
+        zero_point = attrs.get("zero_point")
+    if isinstance(format, IntFormat):
+        meaning = {"bits": format.bits, "signed": format.signed, "narrow": format.narrow}
+        packing = f"int{format.bits}" if format.bits in (2, 4) else None
+    else:
+        meaning, packing = {"bits": 8 * array.dtype.itemsize, "signed": True, "narrow": False}, None
     return {
-        "name": name, "role": role(name), "file": f"{name}.npy",
-        "bits": format.bits if integer else array.dtype.itemsize * 8, "signed": format.signed if integer else True,
-        "narrow": format.narrow if integer else False, "container": str(array.dtype), "shape": list(array.shape),
+        "name": name, "role": role(name), "file": f"{name}.npy", **meaning, "container": str(array.dtype),
+        "shape": list(array.shape),
         "scale": [float(s).hex() for s in scale.reshape(-1)] if scale is not None and role(name) == "out" else None,
-        "zero_point": own_zero_point if integer and has_zero_point and isinstance(own_zero_point, int) else None,
-        "packing": f"int{format.bits}" if integer and format.bits in (2, 4) else None,
-        "sha256": files.sha256(files.npy(array)),
+        "zero_point": zero_point if isinstance(format, IntFormat) else None,
+        "packing": packing, "sha256": files.sha256(files.npy(array)),
     }
 
 

@@ -72,8 +72,9 @@ class Report:
         return 0
 
 
-def verify(vectors: Iterable[Vector], device: Device, name: str, progress: Callable[[], None] = lambda: None) -> Report:
-    """Ask ``device``, which is called ``name``, for every one of ``vectors`` and compare; CorruptError when there is none."""
+def verify(vectors: Iterable[Vector], device: Device, name: str,
+           progress: Callable[[], None] = lambda: None) -> Report:
+    """Ask ``device``, called ``name``, for every one of ``vectors`` and compare; CorruptError when there is none."""
     results, failures, passed = [], [], []
     for vector in vectors:
         result, answer = _ask(vector, device)

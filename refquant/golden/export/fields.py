@@ -53,13 +53,14 @@ class Field:
         return array if self.vector else array[0]
 
     def accepts(self, text: str) -> bool:
-        """Whether ``text`` is what the column can hold: numbers of its width, a vector's joined by commas."""
+        """Whether ``text`` is what the column can hold: numbers with all their digits, a vector's joined by commas."""
         if self.vector:
             return text == EMPTY or all(map(self._holds, text.split(",")))
         return self._holds(text)
 
     def _holds(self, text: str) -> bool:
-        return HEX.fullmatch(text) is not None and len(text) <= 32 and not int(text, 16) >> width(self.format)
+        bits = width(self.format)
+        return len(text) == digits(bits) and HEX.fullmatch(text) is not None and not int(text, 16) >> bits
 
 
 def operand_fields(vector: Vector, operands: dict) -> list[Field]:

@@ -7,6 +7,7 @@ from typing import NamedTuple, NoReturn
 
 from refquant.golden.errors import CorruptError
 from refquant.golden.export.fields import Field
+from refquant.golden.export.patterns import digits, width
 from refquant.golden.export.tv import FIRST_LINE, NO_FLAGS
 from refquant.golden.operation import role
 
@@ -117,7 +118,8 @@ def _line(block: Block, number: int, text: str) -> Line:
             fail(number, text, f"{len(words)} columns {what} `=`: expected {len(fields)}")
     for word, field in zip([*operands, *results], [*block.operands, *block.results], strict=True):
         if not (word == NO_FLAGS and field in block.flags) and not field.accepts(word):
-            fail(number, text, f"{word[:60]!r} is not {field}, in hexadecimal")
+            fail(number, text, f"{short(word)!r} is not {field}: expected {digits(width(field.format))} hexadecimal "
+                               f"digits{' each, joined by commas' if field.vector else ''}")
     count = len(block.results) - len(block.flags)
     flags = results[count:]
     absent = flags.count(NO_FLAGS)
