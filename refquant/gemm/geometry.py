@@ -43,7 +43,7 @@ class Geometry:
 
 def _spread(name: str, value, low: int, lengths: tuple[int, ...]) -> tuple[int, ...]:
     """One integer, or one of ``lengths`` of them, as ``lengths[0]`` integers."""
-    values = (value,) * lengths[0] if isinstance(value, int | np.integer) else tuple(value)
+    values = (value,) * lengths[0] if np.ndim(value) == 0 else tuple(value)
     if len(values) == 2 and lengths[0] == 4:
         values = (values[0], values[0], values[1], values[1])
     if len(values) != lengths[0] or any(not isinstance(v, int | np.integer) or v < low for v in values):

@@ -34,13 +34,18 @@ def matmul(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_po
     OverflowError
         Under the policy "error".
     """
-    a, b = _operand(a, "a"), _operand(b, "b")
+    a, b = check_operand(a, "a"), check_operand(b, "b")
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"a has shape {a.shape} and b has shape {b.shape}: expected [M, K] and [K, N]")
     m, n = a.shape[0], b.shape[1]
-    za = _zero_point(a_zero_point, "a_zero_point", m, a.shape[1]).reshape(-1, 1)
-    zb = _zero_point(b_zero_point, "b_zero_point", n, b.shape[0])
-    bias = _bias(bias, n)
+    za = check_zero_points(a_zero_point, "a_zero_point", m, a.shape[1]).reshape(-1, 1)
+    zb = check_zero_points(b_zero_point, "b_zero_point", n, b.shape[0])
+    bias = check_bias(bias, n)
+    return multiply(a, b, za, zb, bias, accumulator)
+
+
+def multiply(a, b, za, zb, bias, accumulator: Accumulator) -> tuple[np.ndarray, np.ndarray]:
+    """`matmul` of operands that have been checked: integers of at most 18 bits, za [M, 1], zb [N], bias [N]."""
     return _kernel(a, b, accumulator)(a, b, za, zb, bias, accumulator)
 
 
@@ -59,7 +64,8 @@ def _plain(a, b, za, zb, bias, accumulator):
     return reference_matmul(a.astype(np.int64), b.astype(np.int64), za, zb, bias, accumulator)
 
 
-def _operand(values: ArrayLike, name: str) -> np.ndarray:
+def check_operand(values: ArrayLike, name: str) -> np.ndarray:
+    """``values`` as integers of at most 16 bits, in a container of at most 16, or an error."""
     array = as_integers(values, name)
     if array.dtype.itemsize > 2:
         low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
@@ -69,7 +75,8 @@ def _operand(values: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
-def _zero_point(values: ArrayLike, name: str, outer: int, contraction: int) -> np.ndarray:
+def check_zero_points(values: ArrayLike, name: str, outer: int, contraction: int) -> np.ndarray:
+    """Zero points [outer] in int64, or an error that tells when they seem to run along the contraction."""
     array = as_int64(values, name)
     if array.size and (int(array.min()) < -(1 << 15) or int(array.max()) >= 1 << 16):
         raise ValueError(f"{name} runs from {array.min()} to {array.max()}: expected at most 16 bits")
@@ -80,7 +87,8 @@ def _zero_point(values: ArrayLike, name: str, outer: int, contraction: int) -> n
     return np.broadcast_to(array.reshape(-1), (outer,)) if array.size == 1 else array
 
 
-def _bias(bias: ArrayLike | None, n: int) -> np.ndarray:
+def check_bias(bias: ArrayLike | None, n: int) -> np.ndarray:
+    """The bias [n] in int64, zeros for None, or an error."""
     array = as_int64(0 if bias is None else bias, "bias")
     if array.size and not -(1 << 31) <= int(array.min()) <= int(array.max()) < 1 << 31:
         raise ValueError(f"bias runs from {array.min()} to {array.max()}: expected values within int32")

@@ -38,7 +38,9 @@ LAYOUTS: tuple[tuple[Sizes, Geometry], ...] = (
     ((3, 3, 5, 5, 6, 3, 3), Geometry(stride=(3, 2), padding=(0, 1, 1, 0))),
     ((1, 6, 5, 5, 6, 3, 3), Geometry(padding=2, dilation=2, groups=3)),
 )
-MANY_CHANNELS: tuple[Sizes, Geometry] = ((3, 1, 4, 4, 180, 3, 3), Geometry(padding=1))  # for sums that leave only those
+WIDE: tuple[Sizes, Geometry] = ((4, 4, 6, 6, 6, 3, 3), Geometry(padding=1))  # many results a channel
+DEEP: tuple[Sizes, Geometry] = ((2, 6, 5, 5, 12, 3, 3), Geometry(padding=1))  # many terms a result
+MANY_CHANNELS: tuple[Sizes, Geometry] = ((3, 1, 4, 4, 300, 3, 3), Geometry(padding=1))  # for sums that leave only those
 MANY_POSITIONS: tuple[Sizes, Geometry] = ((1, 1, 182, 181, 1, 1, 1), Geometry())
 PLAIN: tuple[Sizes, Geometry] = ((4, 4, 4, 4, 4, 3, 3), Geometry(padding=1))  # square in every way
 
@@ -93,11 +95,10 @@ def conv_stimuli(kind: str, accumulate: Callable, channel_axis: int, flavours: t
 
 
 def _layout(kind: str, corner: Corner, index: int) -> tuple[Sizes, Geometry]:
-    if corner.shape == "square":
-        return PLAIN
-    if kind == "db":
+    if kind == "db" and corner.shape != "square":
         return MANY_POSITIONS if corner.shape == "many" else MANY_CHANNELS
-    return LAYOUTS[index % len(LAYOUTS)]
+    named = {"square": PLAIN, "wide": WIDE, "deep": DEEP}
+    return named.get(corner.shape, LAYOUTS[index % len(LAYOUTS)])
 
 
 def _operand_shapes(kind: str, sizes: Sizes, how: Geometry) -> tuple[tuple[int, ...], ...]:

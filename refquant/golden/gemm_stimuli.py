@@ -79,7 +79,7 @@ def _shape(kind: str, corner: Corner) -> tuple[int, int, int]:
     if corner.shape == "many":
         return 1, 2**15 + 1, 1
     rows, terms, columns = SHAPES[corner.shape]
-    return (rows, 16, 180) if kind == "db" and corner.shape in ("small", "wide") else (rows, terms, columns)
+    return (rows, 16, 300) if kind == "db" and corner.shape in ("small", "wide") else (rows, terms, columns)
 
 
 def _natural(kind: str, names: tuple[str, ...], draw: Draw, finished: Callable) -> Stimulus:

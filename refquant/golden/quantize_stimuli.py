@@ -83,7 +83,7 @@ def _case(attrs: Attrs, draw: Draw, shape: tuple[int, int], tier: int) -> Stimul
     """A third ties, a third the ends of format and floats, the rest spread over a little more than the range."""
     format, dtype = IntFormat.parse(attrs["format"]), FLOATS[attrs["x_format"]]
     channels = 1 if attrs["axis"] is None else shape[attrs["axis"]]
-    base = 0.25 if format.signed and attrs["division"] == "divide" else 0.1  # exact ties, or quotients near them
+    base = 0.25 if format.signed and attrs["division"] == "divide" else 0.013  # exact ties, or quotients near them
     scale = np.array([base * (1 + (i % 5) / 4) for i in range(channels)]).astype(dtype)
     first = float(scale[0])
     reach = (format.qmax - format.qmin) * first

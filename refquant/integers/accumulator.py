@@ -86,6 +86,8 @@ def safe_bits(a: IntFormat, b: IntFormat, terms: int, a_zero_point: int = 0, b_z
 
 def _exact(products, initial):
     products = as_int64(products, "products")
+    if products.ndim == 0:
+        raise ValueError("products is one number: expected [..., K], to be summed over the last axis")
     shape = np.broadcast_shapes(products.shape[:-1], np.shape(initial))
     initial = np.broadcast_to(as_int64(initial, "initial"), shape)
     products = np.broadcast_to(products, (*shape, products.shape[-1]))

@@ -62,22 +62,28 @@ class Fixed:
         """The reals the codes stand for, float64."""
         scale = along(np.asarray(self.scale, np.float64), self.axis, self.codes.ndim)
         zero_point = along(np.asarray(self.zero_point), self.axis, self.codes.ndim)
-        if self.codes.dtype == np.uint64:
-            return scale * (self.codes.astype(np.float64) - zero_point)
-        return scale * (self.codes.astype(np.int64) - zero_point)
+        if self.format.bits <= 62:
+            return scale * (self.codes.astype(np.int64) - zero_point)
+        difference = self.codes.astype(object) - zero_point.astype(object)  # may not fit int64
+        return scale * difference.astype(np.float64)
 
 
-def check_scale(scale) -> np.ndarray:
-    """``scale`` as float32 or float64, at most one-dimensional, or a ValueError naming the first bad one."""
+def check_scale(scale, dtype=None) -> np.ndarray:
+    """``scale``, at most one-dimensional, in ``dtype`` (float32 stays and the rest becomes float64, unless given).
+
+    A ValueError names the first that is not positive and finite, there.
+    """
     array = np.asarray(scale)
-    if array.dtype != np.float32:
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(f"scale = {scale!r}: expected positive finite numbers") from None
+    dtype = dtype or (np.float32 if array.dtype == np.float32 else np.float64)
+    try:
+        with np.errstate(over="ignore"):
+            array = array.astype(dtype)
+    except (TypeError, ValueError):
+        raise ValueError(f"scale = {scale!r}: expected positive finite numbers") from None
     bad = ~(np.isfinite(array) & (array > 0))
     if bad.any():
-        raise ValueError(f"scale = {array[bad].flat[0]}: expected a positive finite number")
+        given = np.asarray(scale)[bad].flat[0]
+        raise ValueError(f"scale = {given}: expected a positive finite number in {array.dtype}")
     if array.ndim > 1:
         raise ValueError(f"scale has shape {array.shape}: expected one number or one for each channel")
     return array

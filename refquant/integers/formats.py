@@ -47,7 +47,7 @@ class IntFormat:
     @classmethod
     def parse(cls, name: str) -> IntFormat:
         """The format of a short name: ``s8``, ``u4``, ``s8n`` (narrow)."""
-        match = re.fullmatch(r"([su])([0-9]{1,2})(n?)", name) if isinstance(name, str) else None
+        match = re.fullmatch(r"([su])([1-9][0-9]?)(n?)", name) if isinstance(name, str) else None
         if not match:
             raise ValueError(f"format = {name!r}: expected s or u, a width from 2 to 64, and n for narrow: s8, u4, s8n")
         return cls(int(match[2]), match[1] == "s", match[3] == "n")

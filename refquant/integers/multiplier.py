@@ -46,7 +46,7 @@ def _one(scale, bits: int) -> tuple[int, int]:
     if shift > SHIFT_MAX:
         multiplier, shift = _half_away(exact * 2**SHIFT_MAX), SHIFT_MAX
     if shift < 1:
-        raise ValueError(f"scale = {scale!r}: expected less than 2^{bits - 1}, so that the shift is at least 1")
+        raise ValueError(f"scale = {scale!r}: its shift is {shift}: expected a scale below 2^{bits - 1}")
     return multiplier, shift
 
 

@@ -37,7 +37,9 @@ def quantize(x: ArrayLike, scale, format: IntFormat, *, zero_point=0, axis: int 
     """
     x = as_reals(x)
     codes, _ = quantize_codes(x, scale, format, zero_point=zero_point, axis=axis, **how)
-    return Fixed(codes, check_scale(np.asarray(scale, x.dtype)), format, zero_point, axis)
+    if how.get("overflow") == "wrap":  # a narrow format wraps like its full one
+        format = IntFormat(format.bits, format.signed)
+    return Fixed(codes, check_scale(scale, x.dtype), format, zero_point, axis)
 
 
 def quantize_codes(x: ArrayLike, scale, format: IntFormat, *, zero_point=0, axis: int | None = None,
@@ -51,21 +53,23 @@ def quantize_codes(x: ArrayLike, scale, format: IntFormat, *, zero_point=0, axis
     rounding = named(rounding)
     choice("zero_point_at", zero_point_at, ZERO_POINT_AT)
     choice("overflow", overflow, OVERFLOWS)
-    if format.bits > 32:
-        raise ValueError(f"format = {format}: expected at most 32 bits; reals do not reach wider codes exactly")
+    _check_width(format)
     u, zero_point = _divided(x, scale, zero_point, axis, division)
     entering = add_zero_point(u, zero_point) if zero_point_at == "before" else u
     rounded = rounding(entering)
+    codes, flags = into_format(rounded, 0 if zero_point_at == "before" else zero_point, format, overflow)
+    return codes, flags | flag.of_real(entering) | flag.of_chance(rounded, floor(entering), rounding)
+
+
+def into_format(rounded: np.ndarray, plus: ArrayLike, format: IntFormat, overflow: str) -> tuple[np.ndarray, np.ndarray]:
+    """``(codes, flags)`` of ``rounded`` (whole reals) plus integers, fitted into ``format``; infinities saturate."""
     infinite = np.isinf(rounded)
     # beyond 2^60 every code saturates, and a wrapped one depends on the value modulo 2^32 alone
-    whole = np.clip(rounded.astype(np.float64), -(2.0**60), 2.0**60).astype(np.int64)
-    added = 0 if zero_point_at == "before" else zero_point
-    flags = flag.of_real(entering) | flag.of_codes(whole + added, format, overflow)
-    flags |= flag.of_chance(rounded, floor(entering), rounding)
-    codes = format.saturate(whole + added)
+    whole = np.clip(rounded.astype(np.float64), -(2.0**60), 2.0**60).astype(np.int64) + plus
+    codes, flags = format.saturate(whole), flag.of_codes(whole, format, overflow)
     if overflow == "wrap":
         modulo = np.fmod(np.where(infinite, 0, rounded).astype(np.float64), 2.0**32).astype(np.int64)
-        codes = np.where(infinite, codes, format.wrap(modulo + added))
+        codes = np.where(infinite, codes, format.wrap(modulo + plus))
     return codes, flags
 
 
@@ -74,9 +78,11 @@ def dequantize(fixed: Fixed, dtype=np.float32) -> np.ndarray:
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"dtype = {dtype}: expected float32 or float64")
+    _check_width(fixed.format)
     ndim = fixed.codes.ndim
     difference = as_int64(fixed.codes, "codes") - along(np.asarray(fixed.zero_point), fixed.axis, ndim)
-    return difference.astype(dtype) * along(np.asarray(fixed.scale, dtype), fixed.axis, ndim)
+    with np.errstate(over="ignore"):
+        return difference.astype(dtype) * along(check_scale(fixed.scale, dtype), fixed.axis, ndim)
 
 
 def fake_quantize(x: ArrayLike, scale, format: IntFormat, *, zero_point=0, axis: int | None = None,
@@ -96,9 +102,15 @@ def ste_gradient(g: ArrayLike, x: ArrayLike, scale, format: IntFormat, *, zero_p
     """
     choice("mask", mask, MASKS)
     u, zero_point = _divided(x, scale, zero_point, axis, division)
-    code = add_zero_point(u if mask == "clip" else named(rounding)(u), zero_point)
+    _check_width(format)
+    code = add_zero_point(u if mask == "clip" else named(rounding)(u), zero_point).astype(np.float64)
     g = np.asarray(g)
     return np.where((format.qmin <= code) & (code <= format.qmax), g, g.dtype.type(0))
+
+
+def _check_width(format: IntFormat) -> None:
+    if format.bits > 32:
+        raise ValueError(f"format = {format}: expected at most 32 bits; reals do not reach wider codes exactly")
 
 
 def choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -124,7 +136,7 @@ def _divided(x, scale, zero_point, axis, division):
         where = tuple(int(i) for i in np.argwhere(np.isnan(x))[0])
         raise ValueError(f"x is NaN at {where}: a NaN has no code")
     axis = check_axis(axis, x.ndim)
-    scale, zero_point = check_scale(np.asarray(scale, x.dtype)), check_zero_point(zero_point)
+    scale, zero_point = check_scale(scale, x.dtype), check_zero_point(zero_point)
     for name, array in (("scale", scale), ("zero_point", zero_point)):
         if array.ndim and (axis is None or array.shape != (x.shape[axis],)):
             raise ValueError(f"{name} has shape {array.shape}: expected one number, or with axis one for each index "

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from refquant.integers import flags as flag
 from refquant.integers.fixed import along, check_axis, check_scale, check_zero_point
 from refquant.integers.formats import IntFormat, as_int64
-from refquant.integers.quantize import OVERFLOWS, ZERO_POINT_AT, add_zero_point, choice
+from refquant.integers.quantize import OVERFLOWS, ZERO_POINT_AT, add_zero_point, choice, into_format
 from refquant.integers.rounding import check_shift, floor, half_away, half_even, half_up, named
 
 # What others call these flavours, besides the names in the table above.
@@ -52,7 +52,7 @@ def requantize_codes(acc: ArrayLike, multiplier: ArrayLike | None = None, shift:
     scale : float32, for the fp32 flavours in place of the two.
     zero_point, zero_point_at : added "after" the rounding or "before" it.
     rounding : for the shift flavour: a mode, its name, or `Stochastic`.
-    format, overflow : of the codes; int8 unless given; "saturate" or "wrap".
+    format, overflow : of the codes, at most 32 bits; int8 unless given; "saturate" or "wrap".
 
     Raises ValueError naming the argument that is missing, superfluous or out of range.
     """
@@ -61,6 +61,8 @@ def requantize_codes(acc: ArrayLike, multiplier: ArrayLike | None = None, shift:
     choice("zero_point_at", zero_point_at, ZERO_POINT_AT)
     choice("overflow", overflow, OVERFLOWS)
     format = IntFormat(8) if format is None else format
+    if format.bits > 32:
+        raise ValueError(f"format = {format}: expected at most 32 bits")
     acc = as_int64(acc, "acc")
     axis = check_axis(axis, acc.ndim)
     _check_arguments(flavour, multiplier=multiplier, shift=shift, scale=scale, rounding=rounding)
@@ -77,17 +79,20 @@ def requantize_codes(acc: ArrayLike, multiplier: ArrayLike | None = None, shift:
     zero_point = channels(check_zero_point(zero_point))
     before, after = (zero_point, 0) if zero_point_at == "before" else (0, zero_point)
     if scale is not None:
-        rounded, flags = FLAVOURS[flavour](acc, channels(check_scale(np.asarray(scale, np.float32))), before)
+        product, rounded = _fp32(flavour, acc, channels(check_scale(scale, np.float32)), before)
+        codes, ends = into_format(rounded, after, format, overflow)
+        return codes, ends | flag.of_real(product)
+    shift = channels(check_shift(np.asarray(shift), shift_min, SHIFT_MAX))
+    if multiplier is None:
+        exact = shift == 0  # nothing is rounded: the zero point can wait until the codes are in reach
+        rounded, flags = _shift(acc, shift, np.where(exact, 0, before), named(rounding))
+        after = np.where(exact, zero_point, after)
     else:
-        shift = channels(check_shift(np.asarray(shift), shift_min, SHIFT_MAX))
-        if multiplier is None:
-            rounded, flags = _shift(acc, shift, before, named(rounding))
-        else:
-            multiplier = channels(_check_multiplier(multiplier, multiplier_bits))
-            rounded, flags = FLAVOURS[flavour](acc, multiplier, shift, before)
-    codes = rounded + after
-    flags = flags | flag.of_codes(codes, format, overflow)
-    return (format.wrap(codes) if overflow == "wrap" else format.saturate(codes)), flags
+        multiplier = channels(_check_multiplier(multiplier, multiplier_bits))
+        rounded, flags = FLAVOURS[flavour](acc, multiplier, shift, before)
+    whole = np.clip(rounded, -(1 << 62), 1 << 62) + after  # beyond 2^62 every code saturates
+    flags = flags | flag.of_codes(whole, format, overflow)
+    return (format.wrap(rounded + after) if overflow == "wrap" else format.saturate(whole)), flags
 
 
 def _single(acc, multiplier, shift, plus):
@@ -108,14 +113,10 @@ def _mul16(acc, multiplier, shift, plus):
     return _single(acc, np.minimum((multiplier + (1 << 15)) >> 16, 0x7FFF), shift - 16, plus)
 
 
-def _fp32(rounding):
-    def flavour(acc, scale, plus):
-        with np.errstate(over="ignore"):
-            product = add_zero_point(acc.astype(np.float32) * scale, plus)
-        # beyond 2^60 every code saturates
-        rounded = np.clip(rounding(product).astype(np.float64), -(2.0**60), 2.0**60).astype(np.int64)
-        return rounded, flag.of_real(product)
-    return flavour
+def _fp32(flavour, acc, scale, plus):
+    with np.errstate(over="ignore"):
+        product = add_zero_point(acc.astype(np.float32) * scale, plus)
+    return product, (half_even if flavour == "fp32_rint" else half_away)(product)
 
 
 def _shift(acc, shift, plus, rounding):
@@ -124,7 +125,7 @@ def _shift(acc, shift, plus, rounding):
 
 
 FLAVOURS = {"tosa_single": _single, "tosa_double": _double(half_away), "ruy_double": _double(half_up), "mul16": _mul16,
-            "rndnu": _single, "fp32_rint": _fp32(half_even), "fp32_round": _fp32(half_away), "shift": _shift}
+            "rndnu": _single, "fp32_rint": _fp32, "fp32_round": _fp32, "shift": _shift}
 
 LIMITS = dict.fromkeys(FLAVOURS, (32, 1, 31))  # bits of acc, smallest shift, bits of the multiplier
 LIMITS |= {"mul16": (48, 17, 31), "rndnu": (32, 1, 24), "shift": (64, 0, 0)}

@@ -151,6 +151,8 @@ class Frozen:
     ``Frozen`` in place of a mode an ordinary finite difference measures the straight-through gradient.
     """
 
+    name = "frozen"
+
     def __init__(self, rounding: Rounding | str):
         self.rounding, self.error = named(rounding), None
 

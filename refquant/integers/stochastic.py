@@ -25,7 +25,7 @@ from refquant.integers.rounding import as_reals, split
 class Stochastic:
     """Rounding by random bits: used wherever a `Rounding` is.
 
-    rbits : unsigned integers below 2^n, broadcast against what is rounded.  n : 1..62.
+    rbits : unsigned integers below 2^n, broadcast against what is rounded.  n : 1..63.
     """
 
     rbits: np.ndarray
@@ -33,7 +33,7 @@ class Stochastic:
     name = "stochastic"
 
     def __post_init__(self):
-        check_count(self.n, 62)
+        check_count(self.n)
         array = as_integers(self.rbits, "rbits")
         if array.size and not 0 <= int(array.min()) <= int(array.max()) < 1 << self.n:
             raise ValueError(f"rbits holds values from {int(array.min())} to {int(array.max())}: "
@@ -47,7 +47,8 @@ class Stochastic:
             whole = np.trunc(x)
             fraction = np.where(np.isfinite(x), x - whole, 0).astype(np.float64)
         units = np.floor(np.ldexp(fraction, self.n)).astype(np.int64)  # of 2^-n, in [-2^n, 2^n)
-        return whole + ((units + self.rbits) >> self.n).astype(x.dtype)
+        half_sum = (units >> 1) + (self.rbits >> 1) + (units & self.rbits & 1)  # of units + rbits, which may not fit
+        return whole + (half_sum >> (self.n - 1)).astype(x.dtype)
 
     def shift(self, values: ArrayLike, shift: ArrayLike, plus: ArrayLike = 0) -> np.ndarray:
         """``plus + values / 2^shift`` rounded by the random bits; integers within int64, shift 0..63; returns int64."""

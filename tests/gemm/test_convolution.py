@@ -161,6 +161,16 @@ def test_any_integer_dtype_is_padded(dtype):
     assert (conv(x.astype(dtype), w, Geometry(padding=1), x_zero_point=2)[0] == expected).all()
 
 
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_a_zero_point_an_output_channel(groups):
+    x, w, _ = operands(((2, 4, 3, 3), 4, (2, 2), Geometry(groups=groups)))
+    zero_points = np.array([3, -4, 100, -128])
+    together = conv(x, w, Geometry(groups=groups), x_zero_point=ZX, w_zero_point=zero_points)[0]
+    for o in range(4):
+        alone = conv(x, w, Geometry(groups=groups), x_zero_point=ZX, w_zero_point=int(zero_points[o]))[0]
+        assert (together[:, o] == alone[:, o]).all()
+
+
 def test_nested_lists_will_do():
     assert conv([[[[1, 2]]]], [[[[3, 4]]]], bias=[5])[0].tolist() == [[[[16]]]]
 
@@ -190,6 +200,7 @@ X, W, G = np.zeros((1, 2, 4, 4), np.int8), np.zeros((3, 2, 2, 2), np.int8), np.z
     (lambda: conv_weight_gradient(X, G, (3, 2)), ["g has shape (1, 3, 3, 3)", "(1, 3, 2, 3)"]),
     (lambda: conv_weight_gradient(np.zeros((2, 2, 4, 4), int), G, (2, 2)),
      ["g has shape (1, 3, 3, 3)", "(2, 3, 3, 3)"]),
+    (lambda: conv(X, W, w_zero_point=[1, 2]), ["w_zero_point has shape (2,)", "one integer or [3]"]),
     (lambda: conv(X, W, x_zero_point=65536), ["zero_point", "65536", "16 bits"]),
     (lambda: conv(X, W, Geometry(padding=1), x_zero_point=2**40), ["zero_point", str(2**40), "16 bits"]),
 ])

@@ -115,6 +115,16 @@ static const int8_t rq_t_in_a[2] = {
 """
 
 
+@pytest.mark.parametrize("dtype, literals", [
+    ("int8", "-128, 127"), ("uint8", "0, 255"), ("int32", "(-2147483647 - 1), 2147483647"),
+    ("uint32", "0U, 4294967295U"), ("int64", "(-9223372036854775807LL - 1), 9223372036854775807LL"),
+    ("uint64", "0ULL, 18446744073709551615ULL"),
+])
+def test_literals_have_the_type_of_their_array_on_every_machine(dtype, literals):
+    info = np.iinfo(dtype)
+    assert f"    {literals},\n" in c.header(vector({"in_a": np.array([info.min, info.max], dtype)}))
+
+
 def test_infinities_alone_need_math_h():
     assert "math.h" in c.header(vector())
     assert "math.h" not in c.header(vector({"in_a": np.array([1.5, 3e38], np.float32)}))

@@ -139,6 +139,7 @@ def test_all_that_readmemh_takes_is_taken():
     ("00 01 02 @1 05", None, ["line 1", "address 1", "second time"]),
     ("@ 00\n", None, ["line 1", "hexadecimal address"]),
     ("00\n\n// 1ff\n1ff\n02\n", None, ["y.mem: line 4", "1ff takes 9 bits", "at most 8"]),
+    ("/* a\n b */ 00\n01\nx\n", None, ["y.mem: line 4", "'x'"]),
     ("/* open\n00 01 02\n", None, ["line 1", "'/*'"]),
     ("00 01 ۰۲", None, ["line 1", "is not a number"]),
     ("00\n", 32, []),

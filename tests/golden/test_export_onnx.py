@@ -122,18 +122,20 @@ def equal(a, b):
 @pytest.mark.parametrize("kind", ["gemm.forward", "conv.forward"])
 def test_products_in_the_reference(kind):
     """onnx.reference adds the zero point before rounding: other codes at ties, if the zero point is odd."""
-    operators, wrong = set(), 0
+    operators, channels, wrong = set(), 0, 0
     for vector in itertools.chain(products(kind), stimuli(kind)):
         found = files_of(vector)
         if isinstance(found, str):
             continue
         model, fed, expected = model_and_data(found)
         operators.add(model.graph.node[0].op_type)
+        channels += vector.attrs["per_channel"]
         assert expected.tolist() == vector.tensors["out_y"].tolist()
         answer = reference_answer(model, fed)
         excused = (vector.tensors["flags_y"] & flag.TIE != 0) & (vector.attrs["zero_point"] % 2 == 1)
         assert equal(np.where(excused, expected, answer), expected), vector.attrs
         wrong += int((answer != expected).sum())
+    assert channels >= 20
     assert operators == ({"MatMulInteger", "QLinearMatMul"} if kind[0] == "g" else {"ConvInteger", "QLinearConv"})
     assert wrong  # or it was mended, and the excuse can go
 
@@ -225,6 +227,11 @@ def test_a_matrix_product_that_onnx_has():
     assert constants["a_scale"] == np.float32(0.01) and constants["b_scale"] == constants["y_scale"] == 1
     assert (constants["a_zero_point"], constants["b_zero_point"], constants["y_zero_point"]) == (3, -2, 0)
     assert (constants["a_zero_point"].dtype, constants["b_zero_point"].dtype) == (np.uint8, np.int8)
+
+
+def test_a_zero_point_of_0_may_be_added_before_or_after():
+    pytest.importorskip("onnx")
+    assert not isinstance(exported.onnx_model(small(zero_point_at="before")), str)
 
 
 def test_a_narrow_operand_is_an_operand():

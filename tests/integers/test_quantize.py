@@ -287,6 +287,25 @@ def test_masks_equal_the_scalar_model(data, precision, format, mask, rounding):
                                       precision=precision, mask=mask, rounding=rounding)
 
 
+@precisions
+@pytest.mark.parametrize("division", ["divide", "reciprocal"])
+def test_the_mask_round_stops_what_quantize_saturates(division, precision):
+    x = np.arange(-5000, 5000).astype(FLOATS[precision]) / FLOATS[precision](16)
+    for scale, zero_point in itertools.product((0.1, 0.3, 0.7, 1.1), (-9, 0, 30)):
+        how = {"scale": scale, "format": S8, "zero_point": zero_point, "division": division}
+        saturated = quantize_codes(x, **how)[1] & 12 > 0
+        assert (ste_gradient(np.ones_like(x), x, mask="round", **how) == ~saturated).all()
+
+
+def test_the_mask_clip_compares_the_quotient_of_its_division():
+    x, scale = np.arange(1, 4000, dtype=np.float32) / np.float32(8), np.float32(3.1)
+    masks = [ste_gradient(x, x * scale, scale, IntFormat(9), division=d) > 0 for d in ("divide", "reciprocal")]
+    quotients = [[fl(Fraction(v) / Fraction(float(scale)), 32) for v in (x * scale).tolist()],
+                 [fl(Fraction(v) * fl(1 / Fraction(float(scale)), 32), 32) for v in (x * scale).tolist()]]
+    for mask, quotient in zip(masks, quotients, strict=True):
+        assert mask.tolist() == [q <= 255 for q in quotient]
+
+
 def test_masks_of_wide_formats_in_float32_are_exact():
     """qmax is no float32 there, and must not be rounded to the next one."""
     for bits in (25, 26, 31, 32):

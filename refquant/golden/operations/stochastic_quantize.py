@@ -57,7 +57,7 @@ def _case(format: str, precision: str, zero_point: int, n: int, draw: Draw, size
     """Exact multiples of 2^-n and values between, small gradients, ends of the format and of floats."""
     dtype, ends, scale = FLOATS[precision], IntFormat.parse(format), 0.25
     x = np.concatenate([
-        reals.ties(dtype, scale, np.arange(-8, 8)).reshape(-1), np.arange(-40, 40) * (scale / 16),
+        reals.ties(dtype, scale, np.arange(-8, 8)).reshape(-1), np.arange(-160, 160) * (scale / 16),
         reals.around(scale, ends, zero_point, dtype), reals.extremes(dtype),
         reals.spread(draw, dtype, (ends.qmax - ends.qmin) * scale, (size,)),
         reals.spread(draw, dtype, scale * 2, (size // 2,))]).astype(dtype)

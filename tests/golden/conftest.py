@@ -1,0 +1,37 @@
+"""What the tests of wrong kernels share: a device in this process, and the mistakes that a report names."""
+import pytest
+
+from refquant.golden import Case
+from refquant.golden.verify import verify
+
+
+class InProcess:
+    """A device that is a function of a case."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def answer(self, vector):
+        return {f"out_{name}": array for name, array in self.function(Case.of(vector)).items()}
+
+
+@pytest.fixture
+def report_on(level_1):
+    """(pattern, function) -> the report of the device ``function`` on the cases that match."""
+    return lambda pattern, function: verify(level_1.vectors(pattern), InProcess(function), "a kernel")
+
+
+@pytest.fixture
+def named(report_on):
+    """(pattern, function) -> the mutants named as causes, the parts of a pair each on its own.
+
+    They explain every failing case, and no passing case speaks against one; or there are none at all.
+    """
+    def names(pattern, function):
+        report = report_on(pattern, function)
+        failing = [result for result in report.results if result.status == "fail"]
+        assert failing and report.count("error") == 0
+        assert not report.causes or all(result.cause for result in failing)
+        assert not any(cause.contradicted for cause in report.causes)
+        return {name for cause in report.causes for name in cause.mutant.split("+")}
+    return names
