@@ -35,7 +35,8 @@ def conv(x: ArrayLike, w: ArrayLike, geometry: Geometry = DENSE, *, x_zero_point
     rows, columns = input_positions(geometry, x.shape[2:], w.shape[2:])
     bias = check_bias(bias, len(w))
     parts = [_product(_patches(xs, rows, columns), ws.reshape(len(ws), -1).T, accumulator, bs)
-             for xs, ws, bs in zip(_split(x, 1, geometry), _split(w, 0, geometry), _split(bias, 0, geometry), strict=True)]
+             for xs, ws, bs in zip(*(_split(array, axis, geometry) for array, axis in ((x, 1), (w, 0), (bias, 0))),
+                                   strict=True)]
     return _images(parts, len(x), len(rows), len(columns))
 
 
@@ -51,7 +52,8 @@ def conv_input_gradient(g: ArrayLike, w: ArrayLike, size: tuple[int, int], geome
 
 
 def conv_weight_gradient(x: ArrayLike, g: ArrayLike, kernel: tuple[int, int], geometry: Geometry = DENSE, *,
-                         x_zero_point: int = 0, g_zero_point: int = 0, accumulator: Accumulator = INT32_WRAP) -> Product:
+                         x_zero_point: int = 0, g_zero_point: int = 0,
+                         accumulator: Accumulator = INT32_WRAP) -> Product:
     """``(acc, overflowed)`` [O, C/groups, KH, KW]: what ``g`` [B, O, OH, OW] says of w; kernel: (KH, KW)."""
     x, g = _centred(x, "x", x_zero_point), _centred(g, "g", g_zero_point)
     shape = (g.shape[1], x.shape[1] // geometry.groups, *kernel)

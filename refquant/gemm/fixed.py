@@ -43,9 +43,11 @@ def conv_fixed(x: Fixed, w: Fixed, geometry: Geometry = DENSE, *, bias: np.ndarr
     Returns accumulators [B, O, OH, OW], zero point 0, per channel along axis 1 where w is.
     Raises ValueError for a scale along the contraction (channels, kernel); otherwise as `conv`.
     """
+    for axis in (1, 2, 3):
+        _refuse_contraction(x, "x", axis)
     if _per_channel(x):
-        raise ValueError(f"x has a scale for each index along axis {x.axis}: expected one for the whole tensor, since the "
-                         "result carries scales along its channels alone")
+        raise ValueError(f"x has a scale for each index along axis {x.axis}: expected one for the whole tensor, "
+                         "since the result carries scales along its channels alone")
     for axis in (1, 2, 3):
         _refuse_contraction(w, "w", axis)
     codes, _ = conv(x.codes, w.codes, geometry, x_zero_point=int(x.zero_point), w_zero_point=w.zero_point, bias=bias,

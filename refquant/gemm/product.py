@@ -89,9 +89,11 @@ def check_zero_points(values: ArrayLike, name: str, outer: int, contraction: int
 
 def check_bias(bias: ArrayLike | None, n: int) -> np.ndarray:
     """The bias [n] in int64, zeros for None, or an error."""
-    array = as_int64(0 if bias is None else bias, "bias")
+    if bias is None:
+        return np.zeros(n, np.int64)
+    array = as_int64(bias, "bias")
+    if array.shape != (n,):
+        raise ValueError(f"bias has shape {array.shape}: expected [{n}], one for each column of b or output channel")
     if array.size and not -(1 << 31) <= int(array.min()) <= int(array.max()) < 1 << 31:
         raise ValueError(f"bias runs from {array.min()} to {array.max()}: expected values within int32")
-    if array.ndim and array.shape != (n,):
-        raise ValueError(f"bias has shape {array.shape}: expected [{n}], one for each column of b")
-    return np.broadcast_to(array, (n,))
+    return array

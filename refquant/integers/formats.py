@@ -72,17 +72,21 @@ class IntFormat:
         return np.dtype(f"{'int' if self.signed else 'uint'}{size}")
 
     def saturate(self, values: ArrayLike) -> np.ndarray:
-        """``values`` (integers, any shape) clamped to [qmin, qmax], in the format's dtype."""
+        """``values`` (integers, also Python's in an object array) clamped to [qmin, qmax], in the format's dtype."""
+        if isinstance(values, np.ndarray) and values.dtype == object:
+            return np.asarray(np.clip(values, self.qmin, self.qmax), object).astype(self.dtype)
         values = as_integers(values, "values")
         info = np.iinfo(values.dtype)
         low, high = max(self.qmin, info.min), min(self.qmax, info.max)
         return np.clip(values, low, high).astype(self.dtype)
 
     def wrap(self, values: ArrayLike) -> np.ndarray:
-        """``values`` (integers, any shape) modulo 2^bits, in the format's dtype; two's complement where signed.
+        """``values`` (as for `saturate`) modulo 2^bits, in the format's dtype; two's complement where signed.
 
         A narrow format wraps like its full one: the code that is left out can occur.
         """
+        if isinstance(values, np.ndarray) and values.dtype == object:
+            values = np.asarray(values & ((1 << 64) - 1), object).astype(np.uint64)
         bits = as_integers(values, "values").astype(np.int64, copy=False).view(np.uint64)
         if self.bits < 64:
             bits = bits & np.uint64((1 << self.bits) - 1)

@@ -53,16 +53,17 @@ def quantize_codes(x: ArrayLike, scale, format: IntFormat, *, zero_point=0, axis
     rounding = named(rounding)
     choice("zero_point_at", zero_point_at, ZERO_POINT_AT)
     choice("overflow", overflow, OVERFLOWS)
-    _check_width(format)
     u, zero_point = _divided(x, scale, zero_point, axis, division)
     entering = add_zero_point(u, zero_point) if zero_point_at == "before" else u
     rounded = rounding(entering)
-    codes, flags = into_format(rounded, 0 if zero_point_at == "before" else zero_point, format, overflow)
+    codes, flags = into_format(rounded, zero_point * (zero_point_at == "after"), format, overflow)
     return codes, flags | flag.of_real(entering) | flag.of_chance(rounded, floor(entering), rounding)
 
 
-def into_format(rounded: np.ndarray, plus: ArrayLike, format: IntFormat, overflow: str) -> tuple[np.ndarray, np.ndarray]:
+def into_format(rounded: np.ndarray, plus: np.ndarray, format: IntFormat,
+                overflow: str) -> tuple[np.ndarray, np.ndarray]:
     """``(codes, flags)`` of ``rounded`` (whole reals) plus integers, fitted into ``format``; infinities saturate."""
+    _check_width(format)
     infinite = np.isinf(rounded)
     # beyond 2^60 every code saturates, and a wrapped one depends on the value modulo 2^32 alone
     whole = np.clip(rounded.astype(np.float64), -(2.0**60), 2.0**60).astype(np.int64) + plus

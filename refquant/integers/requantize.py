@@ -52,7 +52,7 @@ def requantize_codes(acc: ArrayLike, multiplier: ArrayLike | None = None, shift:
     scale : float32, for the fp32 flavours in place of the two.
     zero_point, zero_point_at : added "after" the rounding or "before" it.
     rounding : for the shift flavour: a mode, its name, or `Stochastic`.
-    format, overflow : of the codes, at most 32 bits; int8 unless given; "saturate" or "wrap".
+    format, overflow : of the codes (fp32 flavours: at most 32 bits); int8 unless given; "saturate" or "wrap".
 
     Raises ValueError naming the argument that is missing, superfluous or out of range.
     """
@@ -61,8 +61,6 @@ def requantize_codes(acc: ArrayLike, multiplier: ArrayLike | None = None, shift:
     choice("zero_point_at", zero_point_at, ZERO_POINT_AT)
     choice("overflow", overflow, OVERFLOWS)
     format = IntFormat(8) if format is None else format
-    if format.bits > 32:
-        raise ValueError(f"format = {format}: expected at most 32 bits")
     acc = as_int64(acc, "acc")
     axis = check_axis(axis, acc.ndim)
     _check_arguments(flavour, multiplier=multiplier, shift=shift, scale=scale, rounding=rounding)
@@ -77,7 +75,7 @@ def requantize_codes(acc: ArrayLike, multiplier: ArrayLike | None = None, shift:
         return along(array, axis, acc.ndim)
 
     zero_point = channels(check_zero_point(zero_point))
-    before, after = (zero_point, 0) if zero_point_at == "before" else (0, zero_point)
+    before, after = zero_point * (zero_point_at == "before"), zero_point * (zero_point_at == "after")
     if scale is not None:
         product, rounded = _fp32(flavour, acc, channels(check_scale(scale, np.float32)), before)
         codes, ends = into_format(rounded, after, format, overflow)
@@ -90,9 +88,12 @@ def requantize_codes(acc: ArrayLike, multiplier: ArrayLike | None = None, shift:
     else:
         multiplier = channels(_check_multiplier(multiplier, multiplier_bits))
         rounded, flags = FLAVOURS[flavour](acc, multiplier, shift, before)
-    whole = np.clip(rounded, -(1 << 62), 1 << 62) + after  # beyond 2^62 every code saturates
-    flags = flags | flag.of_codes(whole, format, overflow)
-    return (format.wrap(rounded + after) if overflow == "wrap" else format.saturate(whole)), flags
+    if IntFormat(63).contains(rounded):
+        codes = rounded + after
+    else:  # the sum may not fit int64
+        codes = np.asarray(np.add(rounded.astype(object), np.asarray(after, object)), object)
+    flags = flags | flag.of_codes(codes, format, overflow)
+    return (format.wrap(codes) if overflow == "wrap" else format.saturate(codes)), flags
 
 
 def _single(acc, multiplier, shift, plus):

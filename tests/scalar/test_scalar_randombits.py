@@ -81,7 +81,7 @@ def test_lfsr_bits_are_steps(width, index, data):
 
 
 def test_errors():
-    for arguments in ((-1, 8, 0), (0, 0, 0), (0, 64, 0), (0, 8, -1), (0, 8, 2**64), (0, 8, 0, 2**32), (0, 8, 0, 0, -1)):
+    for arguments in ((-1, 8, 0), (0, 0, 0), (0, 65, 0), (0, 8, -1), (0, 8, 2**64), (0, 8, 0, 2**32), (0, 8, 0, 0, -1)):
         with pytest.raises(ValueError):
             philox_bits(*arguments)
     for arguments in ((0, 8, 8, 0), (0, 9, 8, 1), (0, 8, 8, 256), (0, 8, 12, 1), (-1, 8, 8, 1)):
