@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--actual", metavar="DIR", help="answers already written: out_*.npy, .mem or .bin")
     verify.add_argument("--cases", default="*", metavar="GLOB", help="only cases whose id matches, e.g. 'gemm_*'")
     verify.add_argument("--timeout", type=_positive, default=60.0, metavar="S", help="seconds a case (default 60)")
+    verify.add_argument("--word", type=int, choices=(32, 64, 128), help="bits a line of .mem answers; else an element")
     verify.add_argument("--report", choices=("text", "json", "junit"), default="text")
     verify.add_argument("--output", metavar="FILE", help="write the report here instead of printing it")
     verify.set_defaults(run=_verify)
@@ -127,7 +128,8 @@ def _verify(options: argparse.Namespace) -> int:
     suite = open_suite(options.dir)
     suite.check_hashes()
     name = options.dut or f"--actual {options.actual}"
-    with device(options.dut, options.actual, suite.root, options.timeout) as dut, _Progress("case") as progress:
+    chosen = device(options.dut, options.actual, suite.root, options.timeout, options.word)
+    with chosen as dut, _Progress("case") as progress:
         progress.total(len(suite.entries(options.cases)))
         report = verify(suite.vectors(options.cases), dut, name, progress.step)
     return _put(report, options)

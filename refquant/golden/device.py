@@ -1,8 +1,8 @@
 """Devices under test: what is asked, and how the answer is fetched.
 
     python:MODULE:FUNCTION   function(case) -> {name: array}, in a process of its own
-    exec:COMMAND             COMMAND CASE_DIR OUT_DIR, which reads in_*.npy and writes out_*.npy
-    --actual DIR             answers that a simulator has already written: out_*.npy, .mem or .bin
+    exec:COMMAND             COMMAND CASE_DIR OUT_DIR, which reads in_*.npy and writes out_*.npy, .mem or .bin
+    --actual DIR             answers that a simulator has already written
 
 A device that fails, hangs or prints is an answer like any other: it never stops the run, and never passes.
 """
@@ -22,9 +22,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+import numpy as np
+
 from refquant.golden import files
 from refquant.golden.errors import CorruptError, GoldenError, Unsupported
-from refquant.golden.operation import OPTIONAL, REQUIRED, Arrays, role
+from refquant.golden.export.bin import parse_bin
+from refquant.golden.export.mem import parse_mem
+from refquant.golden.operation import REQUIRED, Arrays, role
 from refquant.golden.vector import Vector
 
 STDERR = 2  # where devices print, so that a report on stdout stays whole
@@ -70,10 +74,13 @@ class Device(Protocol):
                  trace: TracebackType | None) -> None: ...
 
 
-def device(dut: str | None, actual: str | None, root: Path, timeout: float) -> Device:
-    """The device of the command line's ``--dut`` or ``--actual``; a GoldenError when it names none."""
+def device(dut: str | None, actual: str | None, root: Path, timeout: float, word: int | None = None) -> Device:
+    """The device of the command line's ``--dut`` or ``--actual``; a GoldenError when it names none.
+
+    timeout : seconds a case.  word : bits a line of .mem answers, None for one element a line.
+    """
     if actual is not None:
-        return ActualDevice(Path(actual))
+        return ActualDevice(Path(actual), word)
     kind, _, rest = (dut or "").partition(":")
     if kind == "python" and ":" in rest:
         return PythonDevice(rest, root, timeout)
@@ -231,45 +238,40 @@ class Answered:
 class ActualDevice(Answered):
     """A directory of answers, laid out like the suite's cases."""
 
-    def __init__(self, root: Path):
-        self.root = root
+    def __init__(self, root: Path, word: int | None = None):
+        self.root, self.word = root, word
         if not root.is_dir():
             raise CorruptError(f"--actual {root}: no such directory")
 
     def answer(self, vector: Vector) -> Arrays:
         for directory in (self.root / "cases" / vector.path, self.root / vector.path):
             if directory.is_dir():
-                return read_answers(directory, vector)
+                return read_answers(directory, vector, self.word)
         raise NoAnswer(f"no directory {self.root / vector.path}")
 
 
-def read_answers(directory: Path, vector: Vector) -> Arrays:
-    """The answers in ``directory``: out_y.npy, or out_y.mem or out_y.bin in the tensor's own format."""
+def read_answers(directory: Path, vector: Vector, word: int | None = None) -> Arrays:
+    """The answers in ``directory``: out_y.npy, .mem, .bin or .packed.bin, in the tensor's own format."""
     answers = {}
     for name, expected in vector.expected.items():
-        if role(name) not in (*REQUIRED, *OPTIONAL):
-            continue
-        for ending in ("npy", "mem", "bin"):
+        for ending in ("npy", "mem", "bin", "packed.bin"):
             path = directory / f"{name}.{ending}"
             if path.exists():
                 try:
-                    answers[name] = _parse(path, ending, directory, vector.format(name), expected.shape)
+                    answers[name] = _parse(path, ending, vector.format(name), expected.shape, word)
                 except CorruptError as error:
                     raise NoAnswer(str(error)) from None
                 break
     return answers
 
 
-def _parse(path: Path, ending: str, root: Path, format, shape):
-    data = files.read(path, root)
+def _parse(path: Path, ending: str, format, shape: tuple[int, ...], word: int | None) -> np.ndarray:
+    data = files.read(path, path.parent)
     if ending == "npy":
         return files.parse_npy(data, path)
-    from refquant.golden.export.bin import parse_bin
-    from refquant.golden.export.mem import parse_mem
-
-    if ending == "bin":
-        return parse_bin(data, format, shape, name=str(path))
-    return parse_mem(data.decode("ascii", "replace"), format, shape, name=str(path))
+    if ending == "mem":
+        return parse_mem(data.decode("ascii", "replace"), format, shape, word, name=str(path))
+    return parse_bin(data, format, shape, packed=ending == "packed.bin", name=str(path))
 
 
 def end_group(process: subprocess.Popen) -> None:

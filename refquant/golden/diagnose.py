@@ -1,17 +1,20 @@
 """The likely cause of failures: the mutant, or the two, whose answers equal the device's.
 
 A cause must explain: on each of its cases the mutant's answers equal the device's in every element. And it must not
-explain too much: on the cases that the device passed, the mutant must be right as well. Causes are chosen greedily, the
-one that explains most failures first; two mutants are combined only where no single one does.
+explain too much: where it would change a right answer of the device, or a failure that stays unexplained, it is
+contradicted. Sought, in this order: one mutant for all failures, two together for all, then, greedily, whatever
+explains the most of what is left.
 """
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from refquant.golden.operation import Arrays, Mutant, Operation, combined, role
+import numpy as np
+
+from refquant.golden.operation import Arrays, Mutant, combined, role
 from refquant.golden.vector import Vector, equal
 
 EXAMINED = 16  # failures and passes of an operation that are compared with mutants
@@ -28,10 +31,9 @@ class Failure:
 
 @dataclass(frozen=True)
 class Cause:
-    """A mutant that explains failures of an operation.
+    """A mutant that explains failures of an operation, or, when ``mutant`` is empty, that none does.
 
-    explains, of : failing cases it explains, and how many were examined.  contradicted : passing cases, of those
-    examined, on which the mutant would have failed.
+    explains, of : failing cases it explains, and how many were examined.  contradicted : cases that speak against it.
     """
 
     op: str
@@ -42,17 +44,33 @@ class Cause:
     contradicted: int = 0
 
 
+@dataclass(frozen=True)
+class _Found:
+    mutant: Mutant
+    explained: list[Failure]
+    contradicted: int
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        return self.contradicted, -len(self.explained)
+
+
 def diagnose(failures: list[Failure], passed: list[Vector]) -> tuple[list[Cause], dict[str, str]]:
     """The causes, and for each failing case the text of its own."""
     causes: list[Cause] = []
     by_case: dict[str, str] = {}
     deadline = time.monotonic() + SECONDS
     for op, group in itertools.groupby(sorted(failures, key=_operation), _operation):
-        examined = _smallest(list(group), lambda failure: failure.vector)
-        right = _smallest([vector for vector in passed if vector.record["op"] == op], lambda vector: vector)
-        found, texts = _diagnose_operation(examined, right, deadline)
-        causes += found
-        by_case |= texts
+        examined = sorted(group, key=lambda failure: _size(failure.vector))[:EXAMINED]
+        right = sorted((vector for vector in passed if vector.record["op"] == op), key=_size)[:EXAMINED]
+        found = _search(examined, right, deadline)
+        left = [failure for failure in examined if not any(failure in cause.explained for cause in found)]
+        causes += [Cause(op, cause.mutant.name, cause.mutant.says, len(cause.explained), len(examined),
+                         cause.contradicted) for cause in found]
+        by_case |= {failure.vector.id: _text(cause.mutant, failure) for cause in found for failure in cause.explained}
+        if left:
+            says = _unexplained(left, time.monotonic() > deadline)
+            causes.append(Cause(op, "", says, len(left), len(examined)))
     return causes, by_case
 
 
@@ -60,57 +78,69 @@ def _operation(failure: Failure) -> str:
     return failure.vector.record["op"]
 
 
-def _smallest(items: list, vector) -> list:
-    return sorted(items, key=lambda item: sum(array.size for array in vector(item).tensors.values()))[:EXAMINED]
+def _size(vector: Vector) -> int:
+    return sum(array.size for array in vector.tensors.values())
 
 
-def _diagnose_operation(failures: list[Failure], passed: list[Vector],
-                        deadline: float) -> tuple[list[Cause], dict[str, str]]:
-    operation = failures[0].vector.operation
-    causes: list[Cause] = []
-    texts: dict[str, str] = {}
+def _text(mutant: Mutant, failure: Failure) -> str:
+    elements = sum(array.size for name, array in failure.answer.items() if role(name) == "out")
+    return f"all {elements} equal {mutant.name}: {mutant.says}"
+
+
+def _search(failures: list[Failure], passed: list[Vector], deadline: float) -> list[_Found]:
+    """The causes of one operation's failures, by the order that the module states."""
+    mutants = failures[0].vector.operation.mutants
+    singles = [found for found in (_found(mutant, failures, passed) for mutant in mutants) if found is not None]
+    whole = [found for found in singles if len(found.explained) == len(failures)]
+    best = min(whole, key=_rank, default=None)
+    if best is not None and not best.contradicted:
+        return [best]
+    pair = next((found for found in _pairs(mutants, singles, failures, passed, deadline, len(failures))
+                 if not found.contradicted), None)
+    if pair is not None:
+        return [pair]
+    causes: list[_Found] = []
     left = failures
-    for pool in (operation.mutants, _pairs(operation, deadline)):
-        while left:
-            best = _best(pool, left, passed)
-            if best is None:
-                break
-            mutant, explained, contradicted = best
-            causes.append(Cause(operation.name, mutant.name, mutant.says, len(explained), len(failures), contradicted))
-            for failure in explained:
-                elements = sum(array.size for name, array in failure.answer.items() if role(name) == "out")
-                texts[failure.vector.id] = f"all {elements} equal {mutant.name}: {mutant.says}"
-            left = [failure for failure in left if failure not in explained]
-    return causes, texts
+    for pool in (singles, _pairs(mutants, singles, failures, passed, deadline, 1)):
+        for found in sorted(pool, key=_rank):
+            explained = [failure for failure in found.explained if failure in left]
+            if explained:
+                causes.append(replace(found, explained=explained))
+                left = [failure for failure in left if failure not in explained]
+    doubts = [replace(found, contradicted=found.contradicted + sum(_bites(found.mutant, failure) for failure in left))
+              for found in causes]
+    return [found for found in doubts if found.contradicted <= len(found.explained)]
 
 
-def _pairs(operation: Operation, deadline: float) -> Iterable[Mutant]:
-    """Every two mutants combined, until the time is up."""
-    class Pairs:
-        def __iter__(self):
-            for first, second in itertools.permutations(operation.mutants, 2):
-                if time.monotonic() > deadline:
-                    return
-                yield combined(first, second)
-    return Pairs()
+def _rank(found: _Found) -> tuple[int, int]:
+    return found.rank
 
 
-def _best(pool: Iterable[Mutant], failures: list[Failure],
-          passed: list[Vector]) -> tuple[Mutant, list[Failure], int] | None:
-    """The mutant of ``pool`` that is contradicted least by ``passed`` and explains the most of ``failures``."""
-    best = None
-    for mutant in pool:
-        explained = [failure for failure in failures if explains(mutant, failure.vector, failure.answer)]
-        if not explained:
-            continue
-        contradicted = sum(not explains(mutant, vector, vector.tensors) for vector in passed
-                           if _applies(mutant, vector))
-        rank = (contradicted, -len(explained))
-        if best is None or rank < best[0]:
-            best = rank, mutant, explained, contradicted
-        if rank == (0, -len(failures)):
-            break
-    return best[1:] if best else None
+def _found(mutant: Mutant, failures: list[Failure], passed: list[Vector], least: int = 1) -> _Found | None:
+    """What the mutant explains of the failures, or None when that is less than ``least``."""
+    explained = []
+    for count, failure in enumerate(failures):
+        if explains(mutant, failure.vector, failure.answer):
+            explained.append(failure)
+        if len(explained) + len(failures) - count - 1 < least:
+            return None
+    return _Found(mutant, explained, sum(_changes(mutant, vector) for vector in passed))
+
+
+def _pairs(mutants: tuple[Mutant, ...], singles: list[_Found], failures: list[Failure], passed: list[Vector],
+           deadline: float, least: int) -> Iterator[_Found]:
+    """Two mutants at once that explain at least ``least`` failures; those that explain something alone are first."""
+    alone = [found.mutant for found in singles]
+    first: Iterable[tuple[Mutant, Mutant]] = itertools.chain(
+        itertools.product(alone, mutants), itertools.product(mutants, alone),
+        itertools.permutations([mutant for mutant in mutants if mutant not in alone], 2))
+    for outer, inner in first:
+        if time.monotonic() > deadline:
+            return
+        if outer is not inner:
+            found = _found(combined(outer, inner), failures, passed, least)
+            if found is not None:
+                yield found
 
 
 def explains(mutant: Mutant, vector: Vector, answer: Arrays) -> bool:
@@ -120,5 +150,33 @@ def explains(mutant: Mutant, vector: Vector, answer: Arrays) -> bool:
                                      if role(name) in ("out", "state1"))
 
 
-def _applies(mutant: Mutant, vector: Vector) -> bool:
-    return mutant(vector.operation.reference, vector.attrs, vector.given) is not None
+def _changes(mutant: Mutant, vector: Vector) -> bool:
+    """Whether the mutant would fail a case that the device passed."""
+    applies = mutant(vector.operation.reference, vector.attrs, vector.given) is not None
+    return applies and not explains(mutant, vector, vector.tensors)
+
+
+def _bites(mutant: Mutant, failure: Failure) -> bool:
+    """Whether the mutant would fail a case too, in another way than the device did."""
+    return _changes(mutant, failure.vector) and not explains(mutant, failure.vector, failure.answer)
+
+
+def _unexplained(failures: list[Failure], late: bool) -> str:
+    """What is to be said of failures that nothing explains: where they lie, if they lie alike."""
+    searched = " (time ran out before all pairs were tried)" if late else ", alone or with another,"
+    clue = _clue([np.argwhere(failure.answer[name] != failure.vector.tensors[name])
+                  for failure in failures for name in failure.answer
+                  if role(name) == "out" and not equal(failure.answer[name], failure.vector.tensors[name])])
+    return f"no known mistake{searched} gives these answers{clue}"
+
+
+def _clue(places: list[np.ndarray]) -> str:
+    """What the ``places`` [differences, axes] of several tensors have in common."""
+    if len(places) < 2 or len({place.shape[1] for place in places}) > 1:
+        return ""
+    first = {tuple(place[0].tolist()) for place in places}
+    if len(first) == 1 and all(len(place) == 1 for place in places):
+        return f"; only the element at {first.pop()} differs"
+    starts = [{int(place[:, axis].min()) for place in places} for axis in range(places[0].shape[1])]
+    return "".join(f"; everything before index {min(start)} of axis {axis} is right"
+                   for axis, start in enumerate(starts) if len(start) == 1 and min(start) > 0)

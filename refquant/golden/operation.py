@@ -15,7 +15,6 @@ from refquant.integers.formats import IntFormat
 
 GIVEN = ("in", "rbits", "state0")
 REQUIRED = ("out", "state1")
-OPTIONAL = ("mid", "flags")
 
 Attrs = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -52,24 +51,20 @@ class Mutant:
         """The wrong results, or None: also where the changed case is outside the reference's domain."""
         try:
             return self.run(reference, attrs, inputs)
-        except (ValueError, OverflowError, _NotApplicable):
+        except (ValueError, OverflowError):
             return None
 
 
-class _NotApplicable(Exception):
-    """The inner of two combined mutants has no meaning here."""
-
-
-def combined(first: Mutant, second: Mutant) -> Mutant:
-    """Both mistakes at once."""
+def combined(outer: Mutant, inner: Mutant) -> Mutant:
+    """Both mistakes at once; on a case where one has no meaning, the other alone."""
     def run(reference, attrs, inputs):
-        def inner(attrs, inputs):
-            results = second(reference, attrs, inputs)
-            if results is None:
-                raise _NotApplicable
-            return results
-        return first.run(inner, attrs, inputs)
-    return Mutant(f"{first.name}+{second.name}", f"{first.says}; and {second.says}", run)
+        def changed(attrs, inputs):
+            results = inner(reference, attrs, inputs)
+            return reference(attrs, inputs) if results is None else results
+
+        results = outer(changed, attrs, inputs)
+        return inner(reference, attrs, inputs) if results is None else results
+    return Mutant(f"{outer.name}+{inner.name}", f"{outer.says}; and {inner.says}", run)
 
 
 @dataclass(frozen=True)

@@ -16,5 +16,9 @@ Tensors are .npy version 1.0, C order, little-endian. Codes of 2 to 7 bits lie i
 `case.json`. `kills` in `case.json` names the wrong semantics (mutants) that the case detects. Flags are a bit mask:
 1 inexact, 2 tie, 4 saturated low, 8 saturated high, 16 accumulator overflow, 32 rounded up by chance.
 
+`export/`, where there is one, holds the same tensors in other files, below the same paths: `mem/` for $readmemh, `bin/`
+raw, `c/` headers to be used with `refquant_compare.h`, `case.npz`, `.tv` lines for pipes, `onnx/` models.
+`REFUSED.txt` tells which cases a format cannot express, and why.
+
 A suite is never changed: a corrected case has a new id, names the old one under `supersedes`, and stands in ERRATA.md.
 """

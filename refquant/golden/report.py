@@ -3,14 +3,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
 import numpy as np
 
+from refquant.golden.diagnose import Cause
 from refquant.golden.verify import CaseResult, Difference, Report, TensorResult
 
 SHOWN = 20  # cases that the text shows
+DECLINED = 8  # reasons
 
 
 def text(report: Report) -> str:
@@ -27,17 +30,33 @@ def _lines(report: Report) -> Iterator[str]:
     if report.causes:
         yield ""
         yield "Likely causes:"
-        for cause in report.causes:
-            doubt = f"; but {cause.contradicted} passing cases speak against it" if cause.contradicted else ""
-            yield (f"  {cause.op}: {cause.mutant}: {cause.says} "
-                   f"(explains {cause.explains} of {cause.of} examined{doubt})")
+        yield from map(_cause, report.causes)
         yield ""
-    unsupported = sorted({result.op for result in report.results if result.status == "unsupported"})
-    if unsupported:
-        yield f"unsupported by the device: cases of {', '.join(unsupported)}"
-    yield (f"{'FAIL' if report.exit_code else 'PASS'} {report.device}: {len(report.results)} cases: "
-           f"{report.count('pass')} equal, {report.count('fail')} different, {report.count('error')} without an "
-           f"answer, {report.count('unsupported')} unsupported")
+    declined = Counter(f"{result.op}: {result.message}" for result in report.results if result.status == "unsupported")
+    if declined:
+        yield "Declined by the device:"
+        yield from (f"  {count} x {message}" for message, count in declined.most_common(DECLINED))
+        if len(declined) > DECLINED:
+            yield f"  ... and {len(declined) - DECLINED} more reasons"
+    yield (f"{_verdict(report)} {report.device}: {len(report.results)} cases: {report.count('pass')} equal, "
+           f"{report.count('fail')} different, {report.count('error')} without an answer, "
+           f"{report.count('unsupported')} unsupported")
+
+
+def _verdict(report: Report) -> str:
+    if report.count("fail") or report.count("error"):
+        return "FAIL"
+    if not report.count("pass"):
+        return "NOTHING COMPARED"
+    return "PASS, but not all is supported," if report.count("unsupported") else "PASS"
+
+
+def _cause(cause: Cause) -> str:
+    explained = f"{cause.explains} of {cause.of} failures examined"
+    if not cause.mutant:
+        return f"  {cause.op}: {cause.says} ({explained})"
+    doubt = f"; {cause.contradicted} other cases speak against it" if cause.contradicted else ""
+    return f"  {cause.op}: {cause.mutant}: {cause.says} (explains {explained}{doubt})"
 
 
 def _case(result: CaseResult) -> Iterator[str]:

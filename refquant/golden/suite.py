@@ -17,6 +17,7 @@ from typing import Any
 from refquant import __version__
 from refquant.golden import files, schema, vector
 from refquant.golden.errors import CorruptError, GoldenError
+from refquant.golden.export import check_request, export_suite
 from refquant.golden.operation import Operation, Stimulus
 from refquant.golden.operations import GROUPS, OPERATIONS
 from refquant.golden.readme import SUITE_README
@@ -101,6 +102,7 @@ def create(out: Path | str, groups: tuple[str, ...] = (), level: int = 1, seed: 
     """
     out = Path(out)
     chosen = _operations(groups)
+    check_request(exports, word)
     plan = {"version": __version__, "groups": sorted({op.group for op in chosen}), "level": level, "seed": seed,
             "exports": sorted(exports), "word": word}
     if out.exists():
@@ -109,9 +111,7 @@ def create(out: Path | str, groups: tuple[str, ...] = (), level: int = 1, seed: 
     try:
         _start(partial, plan)
         entries = [_entry(partial, v) for v in _vectors(chosen, level, seed, partial, progress)]
-        if exports:
-            from refquant.golden.export import export_suite
-            export_suite(partial, entries, exports, word)
+        export_suite(partial, entries, exports, word)
         _finish(partial, plan, entries)
         os.rename(partial, out)
     except OSError as error:
@@ -188,6 +188,6 @@ def _finish(partial: Path, plan: dict[str, Any], entries: list[dict[str, Any]]) 
     files.write(partial / "MANIFEST.json", files.json_bytes(manifest))
     (partial / "plan.json").unlink()
     names = sorted(path.relative_to(partial).as_posix() for path in partial.rglob("*")
-                   if path.is_file() and path.name != "SHA256SUMS")
+                   if path.is_file() and path.name != "SHA256SUMS" and not path.name.startswith("."))
     sums = "".join(f"{files.sha256((partial / name).read_bytes())}  {name}\n" for name in names)
     files.write(partial / "SHA256SUMS", sums.encode())

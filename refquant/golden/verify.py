@@ -129,7 +129,7 @@ def compare(vector: Vector, name: str, got: np.ndarray, expected: np.ndarray) ->
     first = tuple(Difference(index, got[index].item(), expected[index].item(), behind(vector, index, expected.shape))
                   for index in (tuple(int(i) for i in at) for at in np.argwhere(wrong)[:FIRST]))
     return TensorResult(name, expected.size, count, max(abs(g) for g in gap), first, _histogram(gap),
-                        _pattern(vector, wrong, gap))
+                        _pattern(vector, wrong))
 
 
 def behind(vector: Vector, index: tuple[int, ...], shape: tuple[int, ...]) -> dict[str, int | float]:
@@ -161,17 +161,15 @@ def _histogram(gap: list[int | float]) -> dict[str, int]:
     return dict(ranked[:8]) | ({"others": rest} if rest else {})
 
 
-def _pattern(vector: Vector, wrong: np.ndarray, gap: list[int | float]) -> str:
-    """What all differing elements have in common: a flag, a row, a column, a sign."""
+def _pattern(vector: Vector, wrong: np.ndarray) -> str:
+    """What all differing elements have in common: a flag, a row, a column."""
     said = []
     masks = [array for name, array in vector.expected.items() if role(name) == "flags" and array.shape == wrong.shape]
     if masks:
         common = int(np.bitwise_and.reduce(masks[0][wrong]))
-        said += [f"all where the result is {', '.join(flag.names(common))}"] if common else []
+        said += [f"where the result is {', '.join(flag.names(common))}"] if common else []
     for axis, size in enumerate(wrong.shape):
         places = np.unique(np.argwhere(wrong)[:, axis])
         if len(places) == 1 and size > 1 and wrong.sum() > 1:
             said.append(f"all at index {places[0]} of axis {axis}")
-    if len(set(gap)) == 1 and len(gap) > 1:
-        said.append(f"all by {gap[0]:+}")
     return "; ".join(said)
