@@ -55,6 +55,7 @@ def seal():
 
 
 def sealed(root):
+    """Hashes of tensors into case.json, of case.json into the manifest, of all files into SHA256SUMS."""
     def digest(path):
         return hashlib.sha256(path.read_bytes()).hexdigest()
 

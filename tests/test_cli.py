@@ -121,8 +121,8 @@ def test_cases_that_match_nothing(refquant, tiny):
 
 
 def test_some_cases(refquant, tiny):
-    done = refquant("vectors", "verify", tiny.root, "--actual", tiny.root, "--cases", "*_[lp][fh]*")
-    assert done.returncode == 0 and ": 2 cases: 2 equal" in done.stdout
+    done = refquant("vectors", "verify", tiny.root, "--actual", tiny.root, "--cases", "*_steps?_*")
+    assert done.returncode == 0 and ": 1 cases: 1 equal" in done.stdout
 
 
 # Reports go where they are told
@@ -166,22 +166,23 @@ def test_a_reader_that_stops_early(tiny, command):
     """`| head -1`, and one that has gone before the first byte."""
     done = shell(f"set +o pipefail; {PROGRAM} vectors {command.replace('DIR', shlex.quote(str(tiny.root)))} | head -1")
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.count("\n") == 1
+    assert unread(*(str(tiny.root) if word == "DIR" else word for word in command.split())).stderr == ""
+
+
+def unread(*arguments):
+    """Run with nobody at the other end of standard output, which is buffered."""
     read, write = os.pipe()
     os.close(read)
-    words = [str(tiny.root) if word == "DIR" else word for word in command.split()]
-    gone = subprocess.run([sys.executable, "-m", "refquant", "vectors", *words], stdout=write, stderr=subprocess.PIPE,
-                          text=True, timeout=60)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run([sys.executable, "-m", "refquant", "vectors", *arguments], stdout=write, stderr=subprocess.PIPE,
+                          text=True, timeout=60, env=environment)
     os.close(write)
-    assert gone.stderr == ""
+    return done
 
 
 def test_a_mismatch_is_no_success_when_the_reader_has_gone(tiny, tmp_path):
     (tmp_path / "actual").mkdir()
-    read, write = os.pipe()
-    os.close(read)
-    command = [sys.executable, "-m", "refquant", "vectors", "verify", tiny.root, "--actual", tmp_path / "actual"]
-    gone = subprocess.run([*command, "--report", "json"], stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
-    os.close(write)
+    gone = unread("verify", str(tiny.root), "--actual", str(tmp_path / "actual"))
     assert gone.returncode != 0 and gone.stderr == ""
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refquant.gemm.reference import reference_matmul
-from refquant.integers.accumulator import Accumulator
+from refquant.integers.accumulator import Accumulator, least_safe_bits
 from refquant.integers.formats import as_int64, as_integers
 
 INT32_WRAP = Accumulator(32, "wrap")
@@ -34,14 +34,26 @@ def matmul(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_po
     OverflowError
         Under the policy "error".
     """
+    return multiply(*_checked(a, b, a_zero_point, b_zero_point, bias), accumulator)
+
+
+def _checked(a, b, a_zero_point, b_zero_point, bias):
+    """The arguments of `multiply`, from those of `matmul`."""
     a, b = check_operand(a, "a"), check_operand(b, "b")
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"a has shape {a.shape} and b has shape {b.shape}: expected [M, K] and [K, N]")
     m, n = a.shape[0], b.shape[1]
     za = check_zero_points(a_zero_point, "a_zero_point", m, a.shape[1]).reshape(-1, 1)
     zb = check_zero_points(b_zero_point, "b_zero_point", n, b.shape[0])
-    bias = check_bias(bias, n)
-    return multiply(a, b, za, zb, bias, accumulator)
+    return a, b, za, zb, check_bias(bias, n)
+
+
+def accumulator_bits(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_point: ArrayLike = 0,
+                     bias: ArrayLike | None = None) -> int:
+    """The fewest bits of a signed accumulator that holds every partial sum of `matmul` of these operands."""
+    a, b, za, zb, bias = _checked(a, b, a_zero_point, b_zero_point, bias)
+    a, b = a.astype(np.int64) - za, b.astype(np.int64) - zb
+    return max((least_safe_bits((row[:, None] * b).T, bias) for row in a), default=1)
 
 
 def multiply(a, b, za, zb, bias, accumulator: Accumulator) -> tuple[np.ndarray, np.ndarray]:

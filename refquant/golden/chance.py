@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from refquant.golden import ends
 from refquant.golden.mutants import operand
 from refquant.golden.operation import Mutant
+from refquant.integers.formats import IntFormat
 from refquant.integers.randombits import lane_dtype, lane_width, lfsr_bits, philox_bits
 
 
@@ -42,6 +44,8 @@ def _bits_reversed(rbits, attrs):
 RBITS_MUTANTS: tuple[Mutant, ...] = (
     operand("lane_off_by_one", "every element takes its neighbour's random bits", "rbits_y",
             lambda rbits, attrs: np.roll(rbits, -1)),
+    operand("lane_off_by_one_back", "every element takes the random bits of the one before", "rbits_y",
+            lambda rbits, attrs: np.roll(rbits, 1)),
     operand("same_bits_for_all", "every element takes the first one's random bits", "rbits_y",
             lambda rbits, attrs: np.full_like(rbits, rbits[0])),
     operand("bits_reversed", "the random bits are in the opposite order", "rbits_y", _bits_reversed),
@@ -54,3 +58,38 @@ RBITS_MUTANTS: tuple[Mutant, ...] = (
     operand("lowest_bit_lost", "the lowest random bit is not used", "rbits_y",
             lambda rbits, attrs: rbits & rbits.dtype.type(~1 & ((1 << attrs["n"]) - 1))),
 )
+
+
+def corrected(name: str, says: str, change, correct) -> Mutant:
+    """The reference on a case that ``change`` has rewritten; before they are saturated, codes become ``correct``.
+
+    change : (attrs, inputs) -> (attrs, inputs).  correct : (codes, attrs, inputs), these as they were, -> codes.
+    """
+    def run(reference, attrs, inputs):
+        results = ends.wide(reference, *change(attrs, inputs))
+        codes = correct(results["out_y"], attrs, inputs)
+        return results | {"out_y": IntFormat.parse(attrs["format"]).saturate(codes)}
+    return Mutant(name, says, run)
+
+
+def _one_more(attrs, inputs):
+    r = inputs["rbits_y"]
+    return attrs, inputs | {"rbits_y": (r + r.dtype.type(1)) & r.dtype.type((1 << attrs["n"]) - 1)}
+
+
+# r + 1 = 2^n is a whole unit: no random bits, and the next code
+FROM_1 = corrected("r_from_1_to_2^n", "r lies in (0, 2^n] instead of [0, 2^n)", _one_more,
+                   lambda codes, attrs, inputs: codes + (inputs["rbits_y"] == (1 << attrs["n"]) - 1))
+
+
+def sign_magnitude(name: str) -> Mutant:
+    """The magnitude of input ``name`` is rounded by the random bits, and its sign put back."""
+    def magnitude(attrs, inputs):
+        array = inputs[name]
+        wide = array if array.dtype.kind == "f" else array.astype(np.int64)  # of -128, too, the magnitude fits
+        return attrs | ({"zero_point": 0} if "zero_point" in attrs else {}), inputs | {name: np.abs(wide)}
+
+    def signed(codes, attrs, inputs):
+        return np.sign(inputs[name]).astype(np.int64) * codes + attrs.get("zero_point", 0)
+
+    return corrected("sign_magnitude", "magnitudes are rounded instead of taking the floor", magnitude, signed)

@@ -68,3 +68,14 @@ def kernel_rotated(name: str, says: str) -> Mutant:
 def groups_interleaved(tensor: str) -> Mutant:
     return operand("groups_interleaved", "a group takes every groups-th channel instead of neighbours", tensor,
                    _interleaved(1))
+
+
+def first_image_only(name: str) -> Mutant:
+    """Every image of operand ``name`` but the first set to the zero point."""
+    def change(array, attrs):
+        if len(array) < 2:
+            return None
+        alone = np.full(array.shape, attrs[f"{name}_zero_point"], np.int32)
+        alone[:1] = array[:1]
+        return alone
+    return operand("first_image_only", "only the first image of the batch is added", f"in_{name}", change)

@@ -40,7 +40,8 @@ LAYOUTS: tuple[tuple[Sizes, Geometry], ...] = (
 )
 WIDE: tuple[Sizes, Geometry] = ((4, 4, 6, 6, 6, 3, 3), Geometry(padding=1))  # many results a channel
 DEEP: tuple[Sizes, Geometry] = ((2, 6, 5, 5, 12, 3, 3), Geometry(padding=1))  # many terms a result
-MANY_CHANNELS: tuple[Sizes, Geometry] = ((3, 1, 4, 4, 300, 3, 3), Geometry(padding=1))  # for sums that leave only those
+TILED: tuple[Sizes, Geometry] = ((2, 17, 5, 5, 35, 3, 3), Geometry(padding=1))  # more channels than a tile
+MANY_CHANNELS: tuple[Sizes, Geometry] = ((3, 1, 4, 4, 200, 3, 3), Geometry(padding=1))  # for sums that leave only those
 MANY_POSITIONS: tuple[Sizes, Geometry] = ((1, 1, 182, 181, 1, 1, 1), Geometry())
 PLAIN: tuple[Sizes, Geometry] = ((4, 4, 4, 4, 4, 3, 3), Geometry(padding=1))  # square in every way
 
@@ -95,9 +96,9 @@ def conv_stimuli(kind: str, accumulate: Callable, channel_axis: int, flavours: t
 
 
 def _layout(kind: str, corner: Corner, index: int) -> tuple[Sizes, Geometry]:
-    if kind == "db" and corner.shape != "square":
+    if kind == "db" and corner.shape not in ("square", "tiled"):
         return MANY_POSITIONS if corner.shape == "many" else MANY_CHANNELS
-    named = {"square": PLAIN, "wide": WIDE, "deep": DEEP}
+    named = {"square": PLAIN, "wide": WIDE, "deep": DEEP, "tiled": TILED}
     return named.get(corner.shape, LAYOUTS[index % len(LAYOUTS)])
 
 
@@ -110,6 +111,8 @@ def _operand_shapes(kind: str, sizes: Sizes, how: Geometry) -> tuple[tuple[int, 
 
 def _corners(kind: str, listed: list[Corner]) -> list[Corner]:
     """A bias gradient sums one operand: 16-bit codes, and enough of them, where accumulators are to overflow."""
+    if kind == "forward":
+        return listed + corners.of_onnx(linear_has_bias=True)
     if kind != "db":
         return listed
     widened = [replace(corner, first=("s16", 0), fills=("all_max", "") if corner.bits == 18 else corner.fills)

@@ -31,7 +31,7 @@ class Corner:
     """One way to fill a product.
 
     set : the stimulus set.  first, second : format and zero point of the operands.  fills : their sets of codes, or
-    "small" for codes near the zero point.  shape : "small", "square" or "deep", read by the operation.
+    "small" for codes near the zero point.  shape : "small", "wide", "square", "deep" or "tiled", read by the operation.
     """
 
     set: str
@@ -63,7 +63,7 @@ def level_1(flavours: tuple[str, ...], roundings: tuple[str, ...], has_bias: boo
         Corner("saturation", s8, s8, rq("tosa_single"), "saturating", shape="square"),
         Corner("saturation", s8, s8, rq("ruy_double", overflow="wrap"), "saturating"),
         Corner("zero_point_edges", ("u8", 255), ("s8", -128), none, "none", shape="square"),
-        Corner("random", ("s4", 0), ("u4", 9), rq("tosa_single", format="s4"), bias=has_bias),
+        Corner("saturation", ("s4", 0), ("u4", 9), rq("tosa_single", format="s4"), "saturating", bias=has_bias),
         # accumulators: order, width, overflow
         Corner("accumulator_limits", s8, s8, none, "none", bits=16, overflow="saturate_running", shape="deep"),
         Corner("accumulator_limits", s8, s8, none, "none", bits=16, overflow="saturate_final", shape="deep"),
@@ -76,7 +76,21 @@ def level_1(flavours: tuple[str, ...], roundings: tuple[str, ...], has_bias: boo
     ]
     if has_bias:
         corners.append(Corner("accumulator_limits", s8, s8, none, "none", bias=True))
+    # more rows, columns and terms than a tile of a kernel has, and no multiple of one
+    corners.append(Corner("random", s8, s8, rq("tosa_single", per_channel=True), bias=has_bias, shape="tiled"))
     return corners
+
+
+def of_onnx(linear_has_bias: bool) -> list[Corner]:
+    """What ONNX's integer operators compute too: uint8 by int8 and by uint8, as accumulators and as uint8 codes."""
+    u8, s8 = ("u8", 131), ("s8", 0)
+    linear = requantization.attributes("fp32_rint", format="u8", zero_point=120)
+    plain = requantization.attributes("none", format="s32")
+    return [
+        *(Corner("random", u8, second, plain, "none") for second in (("s8", -3), ("u8", 77))),
+        Corner("random", u8, s8, linear | {"per_channel": True}, bias=linear_has_bias),
+        Corner("random", u8, ("u8", 77), linear, bias=linear_has_bias),
+    ]
 
 
 def with_operands(corner: Corner, names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], draw: Draw) -> Arrays:

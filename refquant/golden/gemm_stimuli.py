@@ -19,7 +19,8 @@ from refquant.golden.corners import Corner
 from refquant.golden.operation import Arrays, Attrs, Stimulus
 from refquant.golden.stimuli import Draw
 
-SHAPES = {"small": (8, 10, 6), "wide": (24, 10, 12), "square": (6, 6, 6), "deep": (4, 40, 6), "large": (33, 96, 41)}
+SHAPES = {"small": (8, 10, 6), "wide": (24, 10, 12), "square": (6, 6, 6), "deep": (4, 40, 6), "tiled": (37, 130, 35),
+          "large": (33, 96, 41)}
 
 OPERANDS: dict[str, tuple[str, ...]] = {"forward": ("a", "b"), "dx": ("g", "w"), "dw": ("x", "g"), "db": ("g",)}
 
@@ -66,6 +67,8 @@ def _operand_shapes(kind: str, shape: tuple[int, int, int]) -> tuple[tuple[int, 
 
 def _corners(kind: str, listed: list[Corner]) -> list[Corner]:
     """A bias gradient sums one operand: 16-bit codes, and enough of them, where accumulators are to overflow."""
+    if kind == "forward":
+        return listed + corners.of_onnx(linear_has_bias=False)
     if kind != "db":
         return listed
     widened = [replace(corner, first=("s16", 0), fills=("all_max", "") if corner.bits == 18 else corner.fills)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from refquant.golden import natural, reals, schema
-from refquant.golden.mutants import attribute, changed, instead
+from refquant.golden import ends, natural, reals, schema
+from refquant.golden.mutants import attribute, instead
 from refquant.golden.operation import FLOATS, Arrays, Attrs, Stimulus
 from refquant.golden.stimuli import Draw
 from refquant.integers.formats import IntFormat
@@ -131,16 +131,6 @@ def _label(attrs: Attrs, shape: tuple[int, ...]) -> str:
     return "_".join(parts)
 
 
-def _narrow(attrs, inputs):
-    format = IntFormat.parse(attrs["format"])
-    return (attrs | {"format": f"{format}n"}, inputs) if format.signed and not format.narrow else None
-
-
-def _full(attrs, inputs):
-    format = IntFormat.parse(attrs["format"])
-    return (attrs | {"format": str(format).rstrip("n")}, inputs) if format.narrow else None
-
-
 def _moved(attrs: Attrs) -> bool:
     return attrs["zero_point"] != 0
 
@@ -152,7 +142,6 @@ MUTANTS = (
     attribute("zero_point_after", "the zero point is added after the rounding", "zero_point_at", "after", _moved),
     attribute("wraps", "codes outside the format wrap", "overflow", "wrap"),
     attribute("saturates", "codes outside the format saturate", "overflow", "saturate"),
-    changed("narrow", "the most negative code is not used", _narrow),
-    changed("full", "the most negative code is used in a narrow format", _full),
+    *ends.OF_FORMATS, ends.FULL,
     *reals.ZERO_POINT_MUTANTS, *reals.CHANNEL_MUTANTS, *reals.PRECISIONS,
 )

@@ -1,4 +1,4 @@
-"""Requantization inside a case: attributes, tensors, both implementations and mutants that several operations share.
+"""Requantization inside a case: attributes, tensors and both implementations, shared by several operations.
 
 Attributes: flavour ("none": the accumulators are the answer), per_channel, zero_point, zero_point_at, rounding (for
 flavour shift, else null), format and overflow of the codes. Tensors: in_multiplier and in_shift, or in_scale, each
@@ -9,13 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from refquant.golden import schema
-from refquant.golden.mutants import attribute, changed, roundings
-from refquant.golden.operation import FLAGS, Arrays, Attrs, Mutant
+from refquant.golden.operation import FLAGS, Arrays, Attrs
 from refquant.integers import flags as flag
 from refquant.integers.formats import IntFormat
 from refquant.integers.quantize import OVERFLOWS, ZERO_POINT_AT
-from refquant.integers.requantize import FLAVOURS, LIMITS, requantize_codes
-from refquant.integers.rounding import half_away
+from refquant.integers.requantize import FLAVOURS, requantize_codes
 from refquant.scalar import formats as scalar_formats
 from refquant.scalar import requantize as scalar
 
@@ -24,14 +22,8 @@ ATTRIBUTES = {
     "zero_point_at": {"enum": list(ZERO_POINT_AT)}, "rounding": schema.nullable(schema.ROUNDING),
     "format": schema.FORMAT, "overflow": {"enum": list(OVERFLOWS)},
 }
+TENSORS = ("in_multiplier", "in_shift", "in_scale")
 SEMANTICS = ("flavour", "rounding", "zero_point_at", "overflow")
-
-CLAUSES = {
-    "tosa_single": "a single rounding, ties up", "tosa_double": "a second rounding breaks ties away from zero",
-    "ruy_double": "the second rounding breaks ties up", "mul16": "the multiplier is cut to 16 bits",
-    "rndnu": "the multiplier is cut to 24 bits", "fp32_rint": "the product is a float32, ties go to even",
-    "fp32_round": "the product is a float32, ties go away from zero",
-}
 
 
 def attributes(flavour: str, *, per_channel: bool = False, zero_point: int = 0, zero_point_at: str = "after",
@@ -103,79 +95,3 @@ def label(attrs: Attrs) -> str:
         parts.append(f"zp{attrs['zero_point']}".replace("-", "m") + ("b" if attrs["zero_point_at"] == "before" else ""))
     parts += ["wrap"] if attrs["overflow"] == "wrap" else []
     return "_".join(parts)
-
-
-def _integer_scale(inputs: Arrays) -> tuple[np.ndarray, np.ndarray]:
-    return inputs["in_multiplier"].astype(np.int64), inputs["in_shift"].astype(np.int64)
-
-
-def _as_flavour(a: str, b: str) -> Mutant:
-    """``a->b``: the case says flavour a, the mutant computes b, its scale turned into what b takes."""
-    def change(attrs, inputs):
-        if attrs["flavour"] != a:
-            return None
-        inputs = dict(inputs)
-        if a.startswith("fp32") and not b.startswith("fp32"):
-            scale = inputs.pop("in_scale").astype(np.float64)
-            fraction, exponent = np.frexp(scale)
-            bits = LIMITS[b][2]
-            inputs["in_multiplier"] = np.ldexp(fraction, bits).astype(np.int64)  # exact: a float32 has 24 bits
-            inputs["in_shift"] = bits - exponent.astype(np.int64)
-        elif b.startswith("fp32") and not a.startswith("fp32"):
-            multiplier, shift = _integer_scale(inputs)
-            inputs["in_scale"] = np.ldexp(multiplier.astype(np.float64), -shift).astype(np.float32)
-            del inputs["in_multiplier"], inputs["in_shift"]
-        elif b == "rndnu":
-            multiplier, shift = _integer_scale(inputs)
-            inputs["in_multiplier"] = np.minimum(half_away.shift(multiplier, 7), (1 << 24) - 1)
-            inputs["in_shift"] = shift - 7
-        elif a == "rndnu":
-            multiplier, shift = _integer_scale(inputs)
-            inputs["in_multiplier"], inputs["in_shift"] = multiplier << 7, shift + 7
-        return attrs | {"flavour": b}, inputs
-    return changed(f"{a}->{b}", CLAUSES[b], change)
-
-
-def _narrow(attrs, inputs):
-    format = IntFormat.parse(attrs["format"])
-    if not format.signed or format.narrow or attrs["flavour"] == "none":
-        return None
-    return attrs | {"format": f"{format}n"}, inputs
-
-
-_SCALE_MUTANTS = (
-    ("first_channel_for_all", "the first channel's scale is used for all", lambda x: np.broadcast_to(x[:1], x.shape)),
-    ("next_channel", "every channel takes its neighbour's scale", lambda x: np.roll(x, -1)),
-)
-
-
-def _scales(name, says, change) -> Mutant:
-    def rewrite(attrs, inputs):
-        if not _requantized(attrs) or not attrs["per_channel"]:
-            return None
-        return attrs, inputs | {tensor: change(inputs[tensor]) for tensor in given(attrs)}
-    return changed(name, says, rewrite)
-
-
-def _requantized(attrs: Attrs) -> bool:
-    return attrs["flavour"] != "none"
-
-
-def _has_zero_point(attrs: Attrs) -> bool:
-    return _requantized(attrs) and attrs["zero_point"] != 0
-
-
-_SAME = {("rndnu", "tosa_single")}  # one formula, once the multiplier is given
-
-def mutants(flavours: tuple[str, ...], modes: tuple[str, ...]) -> tuple[Mutant, ...]:
-    """What goes wrong in cases of these ``flavours`` and, for flavour shift, of these rounding ``modes``."""
-    return (
-        *(_as_flavour(a, b) for a in flavours for b in CLAUSES if a != b and (a, b) not in _SAME),
-        *roundings(modes),
-        attribute("zero_point_before", "the zero point is added before the rounding", "zero_point_at", "before",
-                  _has_zero_point),
-        attribute("zero_point_omitted", "the output's zero point is left out", "zero_point", 0, _has_zero_point),
-        attribute("wraps", "codes outside the format wrap", "overflow", "wrap", _requantized),
-        changed("narrow", "the most negative code is not used", _narrow),
-        *(_scales(*mutant) for mutant in _SCALE_MUTANTS),
-    )

@@ -1,7 +1,7 @@
 """JSON Schemas: of attributes, of a case, of a suite's manifest."""
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from typing import Any
 
 import fastjsonschema
@@ -82,16 +82,13 @@ def suite_schema() -> Schema:
     })}
 
 
-@functools.cache
-def _validator(kind: str):
-    from refquant.golden.operations import OPERATIONS
+def validator(kind: str, schema: Schema) -> Callable[[Any, str], None]:
+    """A function of a value and its file's name: a CorruptError unless it is a valid ``kind``."""
+    check = fastjsonschema.compile(schema)
 
-    return fastjsonschema.compile(suite_schema() if kind == "suite" else case_schema(OPERATIONS.values()))
-
-
-def validate(value: Any, kind: str, name: str) -> None:
-    """A CorruptError naming ``name`` and the place unless ``value`` is a valid "suite" or "case"."""
-    try:
-        _validator(kind)(value)
-    except fastjsonschema.JsonSchemaValueException as error:
-        raise CorruptError(f"{name}: {error.message.replace('data', kind, 1)}") from None
+    def validate(value: Any, name: str) -> None:
+        try:
+            check(value)
+        except fastjsonschema.JsonSchemaValueException as error:
+            raise CorruptError(f"{name}: {error.message.replace('data', kind, 1)}") from None
+    return validate

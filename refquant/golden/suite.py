@@ -7,6 +7,7 @@ A create that was interrupted leaves ``<suite>.partial``; the same command goes 
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ def open_suite(root: Path | str) -> Suite:
     if not (root / "MANIFEST.json").exists():
         raise CorruptError(f"{root}: not a suite: it has no MANIFEST.json (`refquant vectors create --out {root}`)")
     manifest = files.read_json(root / "MANIFEST.json", root)
-    schema.validate(manifest, "suite", str(root / "MANIFEST.json"))
+    _validator()(manifest, str(root / "MANIFEST.json"))
     for entry in manifest["cases"]:
         if entry["op"] not in OPERATIONS:
             raise CorruptError(f"{root / 'MANIFEST.json'}: case {entry['id']} is of operation {entry['op']!r}: this "
@@ -88,6 +89,11 @@ def open_suite(root: Path | str) -> Suite:
         if entry["id"] in (".", "..") or not files.NAME.fullmatch(entry["id"]):
             raise CorruptError(f"{root / 'MANIFEST.json'}: case id {entry['id']!r} is not a name")
     return Suite(root, manifest)
+
+
+@functools.cache
+def _validator() -> Callable[[Any, str], None]:
+    return schema.validator("suite", schema.suite_schema())
 
 
 def create(out: Path | str, groups: tuple[str, ...] = (), level: int = 1, seed: int = 0, exports: tuple[str, ...] = (),

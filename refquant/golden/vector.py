@@ -1,7 +1,8 @@
 """One golden vector: a case's attributes, tensors and answers, computed twice, and its directory of files."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,7 @@ def load(root: Path, op: str, id: str) -> Vector:
     """The vector of this operation and id, every file checked against its hash, shape and container."""
     directory = root / "cases" / Path(*op.split(".")) / id
     record = files.read_json(directory / "case.json", root)
-    schema.validate(record, "case", f"{directory / 'case.json'}")
+    _validator()(record, str(directory / "case.json"))
     if (record["op"], record["id"]) != (op, id):
         raise CorruptError(f"{directory / 'case.json'}: is case {record['op']} {record['id']}: expected {op} {id}")
     formats = OPERATIONS[op].tensors(record["attrs"])
@@ -171,6 +172,11 @@ def load(root: Path, op: str, id: str) -> Vector:
         raise CorruptError(f"{directory / 'case.json'}: lists tensors {', '.join(listed)}: "
                            f"expected {', '.join(formats)}")
     return Vector(record, dict(_load_tensors(root, directory, record, formats)))
+
+
+@functools.cache
+def _validator() -> Callable[[Any, str], None]:
+    return schema.validator("case", schema.case_schema(OPERATIONS.values()))
 
 
 def _load_tensors(root: Path, directory: Path, record, formats) -> Iterator[tuple[str, np.ndarray]]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refquant.gemm import matmul, product
+from refquant.gemm import accumulator_bits, matmul, product
 from refquant.integers import Accumulator
 from refquant.scalar.product import gemm_dw, gemm_dx, gemm_forward
 
@@ -239,3 +239,14 @@ def test_wrong_types_are_named(call, words):
     with pytest.raises(TypeError) as error:
         call()
     assert all(word in str(error.value) for word in words)
+
+
+def test_accumulator_bits_is_the_width_at_which_overflow_stops():
+    a, b = np.array([[-128, 127, -128]], np.int8), np.array([[-128], [127], [127]], np.int8)
+    bits = accumulator_bits(a, b, bias=[1000])
+    assert bits == 17  # 1000 + 16384 + 16129 does not fit 16 bits
+    matmul(a, b, bias=[1000], accumulator=Accumulator(bits, "error"))
+    with pytest.raises(OverflowError, match="17 bits would do"):
+        matmul(a, b, bias=[1000], accumulator=Accumulator(bits - 1, "error"))
+    assert accumulator_bits(np.full((1, 131072), -128, np.int8), np.full((131072, 1), -128, np.int8)) == 33
+    assert accumulator_bits(np.zeros((0, 3), np.int8), np.zeros((3, 2), np.int8)) == 1

@@ -338,11 +338,7 @@ def test_cases_of_every_operation_answer_themselves(name):
             assert array.tobytes() == np.ascontiguousarray(case.tensors[tensor]).tobytes()
 
 
-COMPLETE = [pytest.param(name, marks=pytest.mark.xfail(reason="its operands leave out the lane", strict=True))
-            if name == "quantize.unpack" else name for name in OPERATIONS]
-
-
-@pytest.mark.parametrize("name", COMPLETE)
+@pytest.mark.parametrize("name", list(OPERATIONS))
 def test_a_line_says_all_that_its_answer_depends_on(name):
     """Equal operands in one case have equal answers."""
     own = OPERATIONS[name]

@@ -28,6 +28,26 @@ SATURATING = ("acc[i][j] += (uint32_t)(wide_a[i][p] * wide_b[p][j]);", """{
     acc[i][j] = (uint32_t)(sum > INT32_MAX ? INT32_MAX : sum < INT32_MIN ? INT32_MIN : sum);
 }""")
 
+FLOOR = ("code = half_up(product, shift);", "code = shift_down(product, shift);")
+DIVISION = ("code = half_up(product, shift);",
+            "code = (product + (INT64_C(1) << (shift - 1))) / (INT64_C(1) << shift);")
+SECOND_DIVISION = [
+    (f"code = {second}(half_up(product, 31), shift - 31);",
+     "code = (half_up(product, 31) + (INT64_C(1) << (shift - 32))) / (INT64_C(1) << (shift - 31));")
+    for second in ("half_up", "half_away")]
+CLAMPED_BELOW = ("if (code < rq->qmin)\n        code = rq->qmin;\n", "")
+CLAMPED_ABOVE = ("if (code > rq->qmax)\n        code = rq->qmax;\n", "")
+TO_CONTAINER = [("if (code < rq->qmin)\n        code = rq->qmin;",
+                 "if (code < -(128 * (rq->qmin < 0)))\n        code = -128;"),
+                ("if (code > rq->qmax)\n        code = rq->qmax;", "if (rq->qmin == 0 && code < 0)\n        code = 0;\n"
+                 "    if (code > (rq->qmin < 0 ? 127 : 255))\n        code = rq->qmin < 0 ? 127 : 255;")]
+ZERO_POINT_LAST = ("return (int32_t)code;", "return (int32_t)code + rq->zero_point;")
+SHORT_PRODUCTS = ("(uint32_t)(wide_a[i][p] * wide_b[p][j])", "(uint32_t)(int16_t)(wide_a[i][p] * wide_b[p][j])")
+FROM_1 = ("p = 0; p < terms; p++)\n                for", "p = p0 == 0; p < terms; p++)\n                for")
+SIGNED = ("(from->is_signed ? s8[i] : u8[i])", "s8[i]")
+COLUMNS_AGAIN = ("(p0 + p) * n + j0", "(p0 + p) * n")
+TERMS_AGAIN = [("* k + p0", "* k"), ("(int64_t)(p0 + p) * n", "(int64_t)p * n")]
+
 
 @pytest.fixture
 def broken(tmp_path, monkeypatch):
@@ -64,7 +84,20 @@ def test_the_right_kernel_passes(report_on, broken):
     ([("bias ? (uint32_t)bias[j0 + j] : 0", "0 * (bias != 0)")], {"bias_omitted"}),
     ([("- from->zero_point", "- (from->is_signed ? from->zero_point : 0)")],
      {"a_zero_point_omitted", "b_zero_point_omitted"}),
+    ([("bias[j0 + j]", "bias[0]")], {"first_bias_for_all"}),
+    ([SINGLE, FLOOR], {"no_rounding"}),
+    ([DIVISION], {"division_truncates"}),
+    (SECOND_DIVISION, {"second_division_truncates"}),
+    ([CLAMPED_BELOW], {"not_clamped_below"}),
+    ([CLAMPED_ABOVE], {"not_clamped_above"}),
+    (TO_CONTAINER, {"saturates_to_container"}),
+    ([NO_ZERO_POINT, ZERO_POINT_LAST], {"zero_point_after_saturation"}),
+    ([SHORT_PRODUCTS], {"products_cut_to_16_bits"}),
+    ([FROM_1], {"first_term_dropped"}),
+    ([COLUMNS_AGAIN], {"second_tile_of_columns_repeats_first"}),
+    (TERMS_AGAIN, {"second_tile_of_terms_repeats_first"}),
     # two at once
+    ([SHORT_PRODUCTS, FIRST_CHANNEL], {"products_cut_to_16_bits", "first_channel_for_all"}),
     ([("- from->zero_point", "+ from->zero_point")], {"a_zero_point_added", "b_zero_point_added"}),
     ([SINGLE, NO_ZERO_POINT], {"tosa_double->tosa_single", "ruy_double->tosa_single", "zero_point_omitted"}),
     ([TIE_UP, FIRST_CHANNEL], {"tosa_double->ruy_double", "first_channel_for_all"}),
@@ -74,9 +107,15 @@ def test_the_mistake_is_named(named, broken, changes, expected):
 
 
 @needs_compiler
+def test_sign_extension_is_named(named, broken):
+    """Of 8-bit codes: narrower ones lie in bytes, which this kernel extends from bit 7, the mutant from their own."""
+    assert named("gemm_forward_*_u8xs8_*", broken(SIGNED)) == {"a_sign_extended"}
+
+
+@needs_compiler
 def test_an_unknown_mistake_is_not_given_a_name(named, broken):
-    """Every channel takes the first one's bias, which no mutant does."""
-    assert named("gemm_forward_*", broken(("bias[j0 + j]", "bias[0]"))) == set()
+    """Half of each bias is added, which no mutant does."""
+    assert named("gemm_forward_*", broken(("bias[j0 + j]", "(bias[j0 + j] / 2)"))) == set()
 
 
 # Whole programs, through the command line.

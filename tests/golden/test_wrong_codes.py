@@ -46,26 +46,28 @@ def pack(case, high_first=False, tail_dropped=False):
     return {"bytes": np.array(data, np.uint8)}
 
 
-def unpack(case, high_first=False):
+def unpack(case, high_first=False, unsigned=False):
     bits = int(case.attrs["format"][1:])
     codes = []
     for byte in case.inputs["bytes"].tolist():
         for lane in range(8 - bits, -1, -bits) if high_first else range(0, 8, bits):
             code = byte >> lane & (2**bits - 1)
-            codes.append(code - 2**bits if case.attrs["format"][0] == "s" and code >> (bits - 1) else code)
+            negative = case.attrs["format"][0] == "s" and code >> (bits - 1) and not unsigned
+            codes.append(code - 2**bits if negative else code)
     return {"codes": np.array(codes[:case.attrs["count"]], case.outputs["codes"][1])}
 
 
-def stochastic_shift(case, misaligned=False, neighbour=False, wraps=False):
+def stochastic_shift(case, misaligned=False, neighbour=0, wraps=False, one_more=False, magnitudes=False):
     shift, n, (low, high) = case.attrs["shift"], case.attrs["n"], limits(case.attrs["format"])
-    rbits = np.roll(case.inputs["rbits_y"], -1 if neighbour else 0).tolist()
+    rbits = np.roll(case.inputs["rbits_y"], -neighbour).tolist()
     y = []
     for v, r in zip(case.inputs["v"].tolist(), rbits, strict=True):
+        r += one_more
         if n > shift:
             r >>= n - shift
         elif not misaligned:
             r <<= shift - n
-        y.append((v + r) >> shift)
+        y.append(-((-v + r) >> shift) if magnitudes and v < 0 else (v + r) >> shift)
     y = [(code - low) % (high - low + 1) + low if wraps else min(max(code, low), high) for code in y]
     return {"y": np.array(y, case.outputs["y"][1])}
 
@@ -104,15 +106,22 @@ def test_the_right_kernel_passes(report_on, kernel):
     (pack, {"high_first": True}, {"halves_swapped"}),
     (pack, {"tail_dropped": True}, {"tail_dropped"}),
     (unpack, {"high_first": True}, {"halves_swapped"}),
+    (unpack, {"unsigned": True}, {"zero_extended"}),
     (stochastic_shift, {"misaligned": True}, {"bits_at_wrong_end"}),
-    (stochastic_shift, {"neighbour": True}, {"lane_off_by_one"}),
+    (stochastic_shift, {"neighbour": 1}, {"lane_off_by_one"}),
+    (stochastic_shift, {"neighbour": -1}, {"lane_off_by_one_back"}),
+    (stochastic_shift, {"one_more": True}, {"r_from_1_to_2^n"}),
+    (stochastic_shift, {"magnitudes": True}, {"sign_magnitude"}),
     (stochastic_shift, {"wraps": True}, {"wraps"}),
     (philox, {"rounds": 9}, {"nine_rounds"}),
     (philox, {"low_bits": True}, {"low_bits"}),
     # two at once
     (quantize, {"half_up": True, "zero_point_omitted": True}, {"half_even->half_up", "zero_point_omitted"}),
     (pack, {"high_first": True, "tail_dropped": True}, {"halves_swapped", "tail_dropped"}),
-    (stochastic_shift, {"neighbour": True, "wraps": True}, {"lane_off_by_one", "wraps"}),
+    (stochastic_shift, {"neighbour": 1, "wraps": True}, {"lane_off_by_one", "wraps"}),
+    (stochastic_shift, {"misaligned": True, "wraps": True}, {"bits_at_wrong_end", "wraps"}),
+    (stochastic_shift, {"magnitudes": True, "neighbour": 1}, {"sign_magnitude", "lane_off_by_one"}),
+    (stochastic_shift, {"one_more": True, "wraps": True}, {"r_from_1_to_2^n", "wraps"}),
     (philox, {"rounds": 7, "low_bits": True}, {"seven_rounds", "low_bits"}),
 ])
 def test_the_mistake_is_named(named, kernel, mistakes, expected):

@@ -38,8 +38,10 @@ def finished(case, acc, axis):
     return {"y": np.moveaxis(codes, -1, axis)}
 
 
-def gemm_dx(case, w_without_zero_point=False, terms=None, stuck=None):
+def gemm_dx(case, w_without_zero_point=False, w_leading_n=False, terms=None, stuck=None):
     g, w = wide(case, "g"), wide(case, "w")
+    if w_leading_n:
+        w = np.array([w.reshape(-1)[j::len(w)] for j in range(len(w))])
     if w_without_zero_point:
         w = case.inputs["w"].astype(np.int64)
     answer = finished(case, g[:, :terms] @ w[:, :terms].T, 1)
@@ -48,11 +50,14 @@ def gemm_dx(case, w_without_zero_point=False, terms=None, stuck=None):
     return answer
 
 
-def gemm_dw(case, rows=None, next_scale=False):
+def gemm_dw(case, rows=None, next_scale=False, written_transposed=False):
     if next_scale:
         for name in {"multiplier", "shift"} & set(case.inputs):
             case.inputs[name] = np.roll(case.inputs[name], -1)
-    return finished(case, wide(case, "x")[:rows].T @ wide(case, "g")[:rows], 1)
+    answer = finished(case, wide(case, "x")[:rows].T @ wide(case, "g")[:rows], 1)
+    if written_transposed:
+        answer["y"] = answer["y"].reshape(-1, order="F").reshape(answer["y"].shape)
+    return answer
 
 
 def gemm_db(case, rows=None, g_without_zero_point=False):
@@ -140,7 +145,9 @@ def test_the_right_kernel_passes(report_on, kernel):
 @pytest.mark.parametrize("kernel, mistakes, expected", [
     (gemm_dx, {"terms": -1}, {"last_term_dropped"}),
     (gemm_dx, {"w_without_zero_point": True}, {"w_zero_point_omitted"}),
+    (gemm_dx, {"w_leading_n": True}, {"w_not_transposed"}),
     (gemm_dw, {"rows": -1}, {"last_term_dropped"}),
+    (gemm_dw, {"written_transposed": True}, {"result_transposed"}),
     (gemm_dw, {"next_scale": True}, {"next_channel"}),
     (gemm_db, {"rows": -1}, {"last_term_dropped"}),
     (gemm_db, {"g_without_zero_point": True}, {"g_zero_point_omitted"}),
@@ -152,7 +159,9 @@ def test_the_right_kernel_passes(report_on, kernel):
     (conv_dx, {"channels": -1}, {"last_channel_dropped"}),
     (conv_dw, {"rotated": True}, {"kernel_rotated"}),
     (conv_dw, {"images": -1}, {"last_image_dropped"}),
+    (conv_dw, {"images": 1}, {"first_image_only"}),
     (conv_db, {"images": 1}, {"first_image_only"}),
+    (conv_db, {"images": -1}, {"last_image_dropped"}),
     # two at once
     (gemm_dx, {"terms": -1, "w_without_zero_point": True}, {"last_term_dropped", "w_zero_point_omitted"}),
     (conv_forward, {"rotated": True, "pad_with_code_0": True}, {"kernel_rotated", "padding_with_code_0"}),

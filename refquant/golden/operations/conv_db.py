@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from refquant.gemm import conv_bias_gradient
-from refquant.golden import products
+from refquant.golden import conv_mutants, product_mutants, products
 from refquant.golden.conv_stimuli import conv_stimuli
 from refquant.golden.corners import FLAVOURS, ROUNDINGS
 from refquant.golden.mutants import operand
@@ -26,8 +26,9 @@ def terms(attrs, inputs, index):
 MUTANTS = (
     operand("wrong_axes", "the sum runs over channels instead of images", "in_g",
             lambda g, attrs: g.transpose(1, 0, 2, 3) if g.shape[0] == g.shape[1] else None),
-    operand("first_image_only", "only the first image is added", "in_g",
-            lambda g, attrs: g[:1] if len(g) > 1 else None),
+    *product_mutants.end_dropped("g", 0, "image"),
+    conv_mutants.first_image_only("g"),
+    product_mutants.second_tile("outputs", 16, g=1),
     operand("last_row_dropped", "the last row of positions is not added", "in_g",
             lambda g, attrs: g[:, :, :-1] if g.shape[2] > 1 else None),
 )

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 from refquant.gemm import conv_weight_gradient
-from refquant.golden import conv_mutants, products, schema
+from refquant.golden import conv_mutants, product_mutants, products, schema
 from refquant.golden.conv_stimuli import GEOMETRY, conv_stimuli, geometry, keywords
 from refquant.golden.conv_terms import dw_terms
 from refquant.golden.corners import FLAVOURS, ROUNDINGS
-from refquant.golden.mutants import operand, output
+from refquant.golden.mutants import output
 from refquant.scalar import convolution as scalar
 
 SIZE = {"type": "array", "items": schema.integer(1, 2**20), "minItems": 2, "maxItems": 2}
@@ -28,12 +28,13 @@ MUTANTS = (
     *conv_mutants.GEOMETRY_MUTANTS, conv_mutants.PADDING_MUTANT, conv_mutants.groups_interleaved("in_x"),
     output("kernel_rotated", "the gradient comes out rotated",
            lambda attrs, inputs, results: {name: array[:, :, ::-1, ::-1] for name, array in results.items()}),
-    operand("last_image_dropped", "the last image of the batch is not added", "in_g",
-            lambda g, attrs: products.without_last(g, 0, attrs["g_zero_point"])),
+    *product_mutants.end_dropped("g", 0, "image"),
+    conv_mutants.first_image_only("g"),
+    product_mutants.second_tile("outputs", 16, g=1), product_mutants.second_tile("channels", 16, x=1),
 )
 
 OPERATION = products.operation(
     "conv.dw", "a convolution's weight gradient, requantized",
     products.Product(("x", "g"), accumulate, accumulate_element, channel_axis=0, terms=dw_terms,
-                     attributes=GEOMETRY | {"kernel": SIZE}),
+                     attributes=GEOMETRY | {"kernel": SIZE}, terms_of=("g", (0, 2, 3))),
     conv_stimuli("dw", accumulate, 0, FLAVOURS, ROUNDINGS), MUTANTS, FLAVOURS, ROUNDINGS)

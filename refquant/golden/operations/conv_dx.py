@@ -2,11 +2,10 @@
 from __future__ import annotations
 
 from refquant.gemm import conv_input_gradient
-from refquant.golden import conv_mutants, products, schema
+from refquant.golden import conv_mutants, product_mutants, products, schema
 from refquant.golden.conv_stimuli import GEOMETRY, conv_stimuli, geometry, keywords
 from refquant.golden.conv_terms import dx_terms
 from refquant.golden.corners import FLAVOURS, ROUNDINGS
-from refquant.golden.mutants import operand
 from refquant.scalar import convolution as scalar
 
 SIZE = {"type": "array", "items": schema.integer(1, 2**20), "minItems": 2, "maxItems": 2}
@@ -28,12 +27,12 @@ MUTANTS = (
     *conv_mutants.GEOMETRY_MUTANTS, *conv_mutants.KERNEL_MUTANTS,
     conv_mutants.kernel_rotated("kernel_not_rotated", "the kernel is not rotated for the input gradient"),
     conv_mutants.groups_interleaved("in_g"),
-    operand("last_channel_dropped", "the last output channel is not added", "in_g",
-            lambda g, attrs: products.without_last(g, 1, attrs["g_zero_point"])),
+    *product_mutants.end_dropped("g", 1, "channel"),
+    product_mutants.second_tile("outputs", 16, g=1, w=0), product_mutants.second_tile("channels", 16, w=1),
 )
 
 OPERATION = products.operation(
     "conv.dx", "a convolution's input gradient, requantized",
     products.Product(("g", "w"), accumulate, accumulate_element, channel_axis=1, terms=dx_terms,
-                     attributes=GEOMETRY | {"size": SIZE}),
+                     attributes=GEOMETRY | {"size": SIZE}, terms_of=("w", (0, 2, 3))),
     conv_stimuli("dx", accumulate, 1, FLAVOURS, ROUNDINGS), MUTANTS, FLAVOURS, ROUNDINGS)

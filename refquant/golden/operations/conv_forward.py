@@ -2,10 +2,9 @@
 from __future__ import annotations
 
 from refquant.gemm import conv
-from refquant.golden import conv_mutants, products
+from refquant.golden import conv_mutants, product_mutants, products
 from refquant.golden.conv_stimuli import GEOMETRY, conv_stimuli, geometry, keywords
 from refquant.golden.conv_terms import forward_terms
-from refquant.golden.mutants import operand
 from refquant.scalar import convolution as scalar
 
 FLAVOURS = ("tosa_single", "tosa_double", "ruy_double", "fp32_rint", "fp32_round", "rndnu")
@@ -29,12 +28,12 @@ MUTANTS = (
     *conv_mutants.GEOMETRY_MUTANTS, conv_mutants.PADDING_MUTANT, *conv_mutants.KERNEL_MUTANTS,
     conv_mutants.kernel_rotated("kernel_rotated", "the kernel is rotated, as a convolution in mathematics has it"),
     conv_mutants.groups_interleaved("in_x"),
-    operand("last_channel_dropped", "the last input channel is not added", "in_w",
-            lambda w, attrs: products.without_last(w, 1, attrs["w_zero_point"])),
+    *product_mutants.end_dropped("w", 1, "channel"),
+    product_mutants.second_tile("outputs", 16, w=0), product_mutants.second_tile("channels", 16, x=1, w=1),
 )
 
 OPERATION = products.operation(
     "conv.forward", "a convolution with zero points and bias, requantized",
     products.Product(("x", "w"), accumulate, accumulate_element, channel_axis=1, terms=forward_terms,
-                     attributes=GEOMETRY, has_bias=True),
+                     attributes=GEOMETRY, has_bias=True, terms_of=("w", (1, 2, 3))),
     conv_stimuli("forward", accumulate, 1, FLAVOURS, ROUNDINGS), MUTANTS, FLAVOURS, ROUNDINGS)

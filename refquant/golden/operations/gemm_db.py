@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from refquant.gemm import matmul
-from refquant.golden import products
+from refquant.golden import product_mutants, products
 from refquant.golden.corners import FLAVOURS, ROUNDINGS
 from refquant.golden.gemm_stimuli import gemm_stimuli
 from refquant.golden.mutants import operand
@@ -28,8 +28,9 @@ def terms(attrs, inputs, index):
 
 
 MUTANTS = (
-    products.last_term_dropped("g", None, 0),
-    operand("wrong_axis", "the sum runs over the columns instead of the rows", "in_g", products.transposed),
+    *product_mutants.end_dropped("g", 0, "term"),
+    product_mutants.second_tile("columns", 16, g=1), product_mutants.second_tile("terms", 64, g=0),
+    operand("wrong_axis", "the sum runs over the columns instead of the rows", "in_g", product_mutants.transposed),
 )
 
 OPERATION = products.operation(

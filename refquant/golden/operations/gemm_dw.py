@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from refquant.gemm import matmul
-from refquant.golden import products
+from refquant.golden import product_mutants, products
 from refquant.golden.corners import FLAVOURS, ROUNDINGS
 from refquant.golden.gemm_stimuli import gemm_stimuli
 from refquant.golden.mutants import operand
@@ -25,13 +25,17 @@ def terms(attrs, inputs, index):
 
 
 MUTANTS = (
-    products.last_term_dropped("x", "g", 0, 0),
-    operand("x_not_transposed", "x is not transposed: x @ g instead of x^T @ g", "in_x", products.transposed),
-    operand("g_transposed", "g is read transposed, as for the input gradient", "in_g", products.transposed),
-    products.result_transposed("g^T @ x instead of x^T @ g: the result is transposed"),
+    *product_mutants.end_dropped("g", 0, "term"),
+    operand("x_not_transposed", "x is not transposed: x @ g instead of x^T @ g", "in_x", product_mutants.transposed),
+    operand("g_transposed", "g is read transposed, as for the input gradient", "in_g", product_mutants.transposed),
+    product_mutants.result_transposed("g^T @ x instead of x^T @ g: the result is transposed"),
+    product_mutants.first_for_all("x", 1),
+    product_mutants.second_tile("rows", 16, x=1), product_mutants.second_tile("columns", 16, g=1),
+    product_mutants.second_tile("terms", 64, x=0, g=0),
 )
 
 OPERATION = products.operation(
     "gemm.dw", "the weight gradient of a matrix product, requantized",
-    products.Product(("x", "g"), accumulate, accumulate_element, channel_axis=1, terms=terms, attributes={}),
+    products.Product(("x", "g"), accumulate, accumulate_element, channel_axis=1, terms=terms, attributes={},
+                     terms_of=("g", (0,))),
     gemm_stimuli("dw", accumulate, 1, FLAVOURS, ROUNDINGS), MUTANTS, FLAVOURS, ROUNDINGS)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from refquant.gemm import matmul
-from refquant.golden import products
+from refquant.golden import product_mutants, products
 from refquant.golden.corners import FLAVOURS, ROUNDINGS
 from refquant.golden.gemm_stimuli import gemm_stimuli
 from refquant.golden.mutants import operand
@@ -25,12 +25,16 @@ def terms(attrs, inputs, index):
 
 
 MUTANTS = (
-    products.last_term_dropped("g", "w", 1, 1),
-    operand("w_not_transposed", "w is not transposed: g @ w instead of g @ w^T", "in_w", products.transposed),
-    operand("g_transposed", "g is read transposed, as for the weight gradient", "in_g", products.transposed),
+    *product_mutants.end_dropped("w", 1, "term"),
+    operand("w_not_transposed", "w is not transposed: g @ w instead of g @ w^T", "in_w", product_mutants.transposed),
+    operand("g_transposed", "g is read transposed, as for the weight gradient", "in_g", product_mutants.transposed),
+    product_mutants.first_for_all("g", 0),
+    product_mutants.second_tile("rows", 16, g=0), product_mutants.second_tile("columns", 16, w=0),
+    product_mutants.second_tile("terms", 64, g=1, w=1),
 )
 
 OPERATION = products.operation(
     "gemm.dx", "the input gradient of a matrix product, requantized",
-    products.Product(("g", "w"), accumulate, accumulate_element, channel_axis=1, terms=terms, attributes={}),
+    products.Product(("g", "w"), accumulate, accumulate_element, channel_axis=1, terms=terms, attributes={},
+                     terms_of=("w", (1,))),
     gemm_stimuli("dx", accumulate, 1, FLAVOURS, ROUNDINGS), MUTANTS, FLAVOURS, ROUNDINGS)

@@ -1,10 +1,8 @@
 """gemm.forward: y = requantize((a - za) @ (b - zb) + bias), a [M, K], b [K, N], bias [N], y [M, N]."""
 from __future__ import annotations
 
-import numpy as np
-
 from refquant.gemm import matmul
-from refquant.golden import products
+from refquant.golden import product_mutants, products
 from refquant.golden.corners import ALL_FLAVOURS, ALL_ROUNDINGS
 from refquant.golden.gemm_stimuli import gemm_stimuli
 from refquant.golden.mutants import operand
@@ -29,15 +27,16 @@ def terms(attrs, inputs, index):
 
 
 MUTANTS = (
-    products.last_term_dropped("a", "b", 1, 0),
-    operand("a_transposed", "a is read transposed", "in_a", products.transposed),
-    operand("b_transposed", "b is read transposed", "in_b", products.transposed),
-    operand("first_row_for_all", "every row of the result is made from a's first row", "in_a",
-            lambda a, attrs: np.broadcast_to(a[:1], a.shape) if len(a) > 1 else None),
+    *product_mutants.end_dropped("b", 0, "term"),
+    operand("a_transposed", "a is read transposed", "in_a", product_mutants.transposed),
+    operand("b_transposed", "b is read transposed", "in_b", product_mutants.transposed),
+    product_mutants.first_for_all("a", 0),
+    product_mutants.second_tile("rows", 16, a=0), product_mutants.second_tile("columns", 16, b=1),
+    product_mutants.second_tile("terms", 64, a=1, b=0),
 )
 
 OPERATION = products.operation(
     "gemm.forward", "an integer matrix product with zero points and bias, requantized",
     products.Product(("a", "b"), accumulate, accumulate_element, channel_axis=1, terms=terms, attributes={},
-                     has_bias=True),
+                     has_bias=True, terms_of=("b", (0,))),
     gemm_stimuli("forward", accumulate, 1, ALL_FLAVOURS, ALL_ROUNDINGS), MUTANTS, ALL_FLAVOURS, ALL_ROUNDINGS)

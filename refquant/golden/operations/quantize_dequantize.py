@@ -69,9 +69,12 @@ def _case(format: str, precision: str, axis: int | None, zero_point: int, draw: 
                     {"in_codes": codes, "in_scale": scale}, tier)
 
 
-def _other_extension(codes, attrs):
-    own = IntFormat.parse(attrs["format"])
-    return IntFormat(own.bits, not own.signed).wrap(codes).astype(np.int32) if own.bits <= 16 else None
+def _extended(signed: bool):
+    def change(codes, attrs):
+        own = IntFormat.parse(attrs["format"])
+        fits = own.bits <= 16 and own.signed != signed
+        return IntFormat(own.bits, signed).wrap(codes).astype(np.int32) if fits else None
+    return change
 
 
 def _two_products(reference, attrs, inputs):
@@ -85,7 +88,9 @@ def _two_products(reference, attrs, inputs):
 
 OPERATION = Operation(
     "quantize.dequantize", "codes to reals", ATTRIBUTES, tensors, reference, element, stimuli,
-    (operand("codes_extended_wrongly", "codes are sign-extended where unsigned, zero-extended where signed", "in_codes",
-             _other_extension),
+    (operand("codes_sign_extended", "codes are sign-extended though they are unsigned", "in_codes",
+             _extended(signed=True)),
+     operand("codes_zero_extended", "codes are zero-extended though they are signed", "in_codes",
+             _extended(signed=False)),
      reals.two_products(_two_products), *reals.ZERO_POINT_MUTANTS, *reals.CHANNEL_MUTANTS, *reals.PRECISIONS),
     operands, ("x_format",))

@@ -1,7 +1,7 @@
 """quantize.quantize: y = saturate(round(x / scale) + zero_point), reals to codes, per tensor or along an axis."""
 from __future__ import annotations
 
-from refquant.golden import reals
+from refquant.golden import ends, reals
 from refquant.golden.mutants import roundings
 from refquant.golden.operation import FLAGS, Operation
 from refquant.golden.quantize_stimuli import (
@@ -36,5 +36,5 @@ def element(attrs, inputs, tensor, index, note):
 
 OPERATION = Operation(
     "quantize.quantize", "reals to codes", ATTRIBUTES, tensors, reference, element,
-    quantize_stimuli("quantize.quantize", tuple(MODES)), (*roundings(), *MUTANTS, reals.CAST_OVERFLOWS), operands,
-    SEMANTICS)
+    quantize_stimuli("quantize.quantize", tuple(MODES)), (*roundings(), *MUTANTS, *ends.OF_CODES, reals.CAST_OVERFLOWS),
+    operands, SEMANTICS)

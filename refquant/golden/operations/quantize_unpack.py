@@ -30,7 +30,8 @@ def element(attrs, inputs, tensor, index, note):
 
 
 def operands(attrs, inputs, index):
-    return {"byte": inputs["in_bytes"][index[0] // (8 // IntFormat.parse(attrs["format"]).bits)]}
+    byte, lane = divmod(index[0], 8 // IntFormat.parse(attrs["format"]).bits)
+    return {"byte": inputs["in_bytes"][byte], "lane": np.uint8(lane)}
 
 
 def stimuli(level, seed):
@@ -41,9 +42,11 @@ def stimuli(level, seed):
                        {"in_bytes": pack(codes, IntFormat.parse(attrs["format"]))}, stimulus.level)
 
 
-def _other_extension(attrs, inputs, results):
-    own = IntFormat.parse(attrs["format"])
-    return {"out_codes": IntFormat(own.bits, not own.signed).wrap(results["out_codes"]).astype(np.int32)}
+def _extended(signed: bool):
+    def change(attrs, inputs, results):
+        own = IntFormat.parse(attrs["format"])
+        return None if own.signed == signed else {"out_codes": IntFormat(own.bits, signed).wrap(results["out_codes"])}
+    return change
 
 
 def _tail_dropped(attrs, inputs, results):
@@ -58,7 +61,8 @@ OPERATION = Operation(
     "quantize.unpack", "bytes unpacked into narrow codes", ATTRIBUTES, tensors, reference, element, stimuli,
     (changed("halves_swapped", "element 0 is taken from the highest bits", lambda attrs, inputs: (
         attrs, {"in_bytes": packed.reversed_lanes(inputs["in_bytes"], IntFormat.parse(attrs["format"]).bits)})),
-     output("extended_wrongly", "codes are sign-extended where unsigned, zero-extended where signed", _other_extension),
+     output("sign_extended", "codes are sign-extended though they are unsigned", _extended(signed=True)),
+     output("zero_extended", "codes are zero-extended though they are signed", _extended(signed=False)),
      output("tail_dropped", "the last element of an odd number is lost", _tail_dropped),
      operand("bytes_swapped", "pairs of bytes are swapped, as in big-endian words", "in_bytes",
              lambda data, attrs: data.reshape(-1, 2)[:, ::-1].reshape(-1) if data.size % 2 == 0 else None)),

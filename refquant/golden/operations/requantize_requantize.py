@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from refquant.golden import requantization, schema
+from refquant.golden import requantization, requantization_mutants, schema
 from refquant.golden.operation import Operation, Stimulus
 from refquant.golden.requantization import attributes
 from refquant.golden.stimuli import Draw
@@ -14,7 +14,7 @@ from refquant.integers.multiplier import multiplier_from_scale
 from refquant.integers.requantize import FLAVOURS, LIMITS
 from refquant.integers.rounding import MODES
 
-MULTIPLIED = tuple(requantization.CLAUSES)
+MULTIPLIED = tuple(requantization_mutants.CLAUSES)
 
 # Real scales of the channels: near powers of two, where ties are, and of no special form.
 SCALES = (Fraction(1, 8), Fraction(1, 8) * (1 + Fraction(1, 2**30)), Fraction(1, 8) * (1 + Fraction(1, 2**20)),
@@ -114,5 +114,5 @@ OPERATION = Operation(
     "requantize.requantize", "accumulators to codes", {"acc_bits": schema.integer(8, 64)} | {
         key: value if key != "flavour" else {"enum": list(FLAVOURS)}
         for key, value in requantization.ATTRIBUTES.items()},
-    tensors, reference, element, stimuli, requantization.mutants(MULTIPLIED, tuple(MODES)), operands,
+    tensors, reference, element, stimuli, requantization_mutants.mutants(MULTIPLIED, tuple(MODES), 1), operands,
     requantization.SEMANTICS)

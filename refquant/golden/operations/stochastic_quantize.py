@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from refquant.golden import chance, reals, schema
-from refquant.golden.mutants import attribute, changed
-from refquant.golden.operation import FLAGS, FLOATS, Mutant, Operation, Stimulus
+from refquant.golden import chance, ends, reals, schema
+from refquant.golden.mutants import attribute
+from refquant.golden.operation import FLAGS, FLOATS, Operation, Stimulus
 from refquant.golden.stimuli import Draw
 from refquant.integers.formats import IntFormat
 from refquant.integers.quantize import quantize_codes
@@ -69,32 +69,21 @@ def _case(format: str, precision: str, zero_point: int, n: int, draw: Draw, size
                     record)
 
 
-def _directly(name: str, says: str, run) -> Mutant:
-    """A mutant that computes codes from u = x / scale, where they are exact in float64, itself."""
-    def mutant(reference, attrs, inputs):
-        results = reference(attrs, inputs)
-        with np.errstate(over="ignore", invalid="ignore"):
-            u = (inputs["in_x"] / inputs["in_scale"]).astype(np.float64)
-            y = run(u, inputs["rbits_y"].astype(np.float64), 2.0 ** -attrs["n"]) + attrs["zero_point"]
-        format = IntFormat.parse(attrs["format"])
-        plain = np.abs(u) < 2**20
-        codes = format.saturate(np.where(plain, y, 0).astype(np.int64))
-        return {"out_y": np.where(plain, codes, results["out_y"])}
-    return Mutant(name, says, mutant)
+def _odd_sum_even(codes, attrs, inputs):
+    """u + r / 2^n - 1/2 halfway, rounded to even, is one less than the floor where that is odd."""
+    with np.errstate(over="ignore"):
+        u = (inputs["in_x"] / inputs["in_scale"]).astype(np.float64)
+    near = np.abs(u) < 2**20  # so that the sum is exact in float64; beyond, codes saturate
+    total = np.where(near, u, 0) + np.ldexp(inputs["rbits_y"].astype(np.float64), -attrs["n"])
+    return codes - (near & (total % 2 == 1))
 
 
 OPERATION = Operation(
     "stochastic.quantize", "reals to codes, rounded stochastically", ATTRIBUTES, tensors, reference, element, stimuli,
-    (*chance.RBITS_MUTANTS,
-     _directly("r_from_1_to_2^n", "r lies in (0, 2^n] instead of [0, 2^n)",
-               lambda u, r, unit: np.floor(u + (r + 1) * unit)),
-     _directly("sign_magnitude", "magnitudes are rounded instead of taking the floor",
-               lambda u, r, unit: np.sign(u) * np.floor(np.abs(u) + r * unit)),
-     _directly("noise_then_nearest", "u + r - 1/2 is rounded half to even instead of taking the floor of u + r",
-               lambda u, r, unit: np.rint(u + r * unit - 0.5)),
-     changed("narrow", "the most negative code is not used",
-             lambda attrs, inputs: (attrs | {"format": attrs["format"] + "n"}, inputs)
-             if attrs["format"].startswith("s") and not attrs["format"].endswith("n") else None),
+    (*chance.RBITS_MUTANTS, chance.FROM_1, chance.sign_magnitude("in_x"),
+     chance.corrected("noise_then_nearest", "u + r - 1/2 is rounded half to even instead of taking the floor of u + r",
+                      lambda attrs, inputs: (attrs, inputs), _odd_sum_even),
+     *ends.OF_FORMATS, *ends.UNCLAMPED, ends.ZERO_POINT_LAST,
      attribute("zero_point_omitted", "the zero point is left out", "zero_point", 0)),
     lambda attrs, inputs, index: {"x": inputs["in_x"][index], "scale": inputs["in_scale"][0],
                                   "rbits": inputs["rbits_y"][index]},

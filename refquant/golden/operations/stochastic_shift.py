@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from refquant.golden import chance, schema
+from refquant.golden import chance, ends, schema
 from refquant.golden.mutants import changed
 from refquant.golden.operation import FLAGS, Mutant, Operation, Stimulus
 from refquant.golden.stimuli import Draw
@@ -81,43 +81,17 @@ def _case(v_format: str, format: str, shift: int, n: int, generator: str, draw: 
                     {"in_v": v, "rbits_y": rbits}, tier, record)
 
 
-def _with_rbits(name: str, says: str, run) -> Mutant:
-    """A mutant that computes on int64 values and random bits itself; ``run(v, r, shift, n)``."""
-    def mutant(reference, attrs, inputs):
-        v, r = inputs["in_v"].astype(np.int64), inputs["rbits_y"].astype(np.int64)
-        y = run(v, r, attrs["shift"], attrs["n"])
-        return None if y is None else {"out_y": IntFormat.parse(attrs["format"]).saturate(y)}
-    return Mutant(name, says, mutant)
-
-
-def _with_format(name: str, says: str, fit) -> Mutant:
-    def mutant(reference, attrs, inputs):
-        y = Stochastic(inputs["rbits_y"], attrs["n"]).shift(inputs["in_v"].astype(np.int64), attrs["shift"])
-        return {"out_y": fit(IntFormat.parse(attrs["format"]), y)}
-    return Mutant(name, says, mutant)
-
-
-def _excess(v, r, shift, n):
-    return None if n > shift else (v + ((r + 1) << (shift - n))) >> shift
-
-
-def _wrong_end(v, r, shift, n):
-    return None if n >= shift else (v + r) >> shift
-
-
-def _sign_magnitude(v, r, shift, n):
-    return None if n > shift else np.sign(v) * ((np.abs(v) + (r << (shift - n))) >> shift)
+def _wraps(reference, attrs, inputs):
+    results = reference(attrs | {"format": "s64"}, inputs)
+    return results | {"out_y": IntFormat.parse(attrs["format"]).wrap(results["out_y"])}
 
 
 OPERATION = Operation(
     "stochastic.shift", "integers shifted right and rounded stochastically", ATTRIBUTES, tensors, reference, element,
     stimuli,
-    (*chance.RBITS_MUTANTS,
-     _with_rbits("r_from_1_to_2^n", "r lies in (0, 2^n] instead of [0, 2^n)", _excess),
-     _with_rbits("bits_at_wrong_end", "the random bits are aligned to the lowest bit", _wrong_end),
-     _with_rbits("sign_magnitude", "magnitudes are rounded instead of taking the floor", _sign_magnitude),
-     _with_format("wraps", "codes outside the format wrap", IntFormat.wrap),
-     changed("narrow", "the most negative code is not used",
-             lambda attrs, inputs: (attrs | {"format": attrs["format"] + "n"}, inputs)
-             if attrs["format"].startswith("s") and not attrs["format"].endswith("n") else None)),
+    (*chance.RBITS_MUTANTS, chance.FROM_1,
+     changed("bits_at_wrong_end", "the random bits are aligned to the lowest bit",
+             lambda attrs, inputs: (attrs | {"n": attrs["shift"]}, inputs) if attrs["n"] < attrs["shift"] else None),
+     chance.sign_magnitude("in_v"),
+     Mutant("wraps", "codes outside the format wrap", _wraps), *ends.OF_FORMATS, *ends.UNCLAMPED),
     lambda attrs, inputs, index: {"v": inputs["in_v"][index], "rbits": inputs["rbits_y"][index]})
