@@ -121,7 +121,7 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from refquant.golden.device import device
+    from refquant.golden.processes import device
     from refquant.golden.suite import open_suite
     from refquant.golden.verify import verify
 
@@ -183,8 +183,8 @@ def _generate(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from refquant.golden.device import Answered
-    from refquant.golden.export.tvcheck import check
     from refquant.golden.suite import open_suite
+    from refquant.golden.tvcheck import check
     from refquant.golden.verify import verify
 
     suite = open_suite(options.dir)

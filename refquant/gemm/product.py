@@ -34,10 +34,11 @@ def matmul(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_po
     OverflowError
         Under the policy "error".
     """
-    return multiply(*_checked(a, b, a_zero_point, b_zero_point, bias), accumulator)
+    a, b, za, zb, bias = _checked(a, b, a_zero_point, b_zero_point, bias)
+    return multiply(a, b, za, zb, bias, accumulator)
 
 
-def _checked(a, b, a_zero_point, b_zero_point, bias):
+def _checked(a, b, a_zero_point, b_zero_point, bias) -> tuple[np.ndarray, ...]:
     """The arguments of `multiply`, from those of `matmul`."""
     a, b = check_operand(a, "a"), check_operand(b, "b")
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:

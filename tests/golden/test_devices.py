@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from refquant.golden import GoldenError
-from refquant.golden.device import ExecDevice, PythonDevice
 from refquant.golden.files import npy
+from refquant.golden.processes import ExecDevice, PythonDevice
 from refquant.golden.verify import verify
 
 DUTS = '''
@@ -212,7 +212,7 @@ def test_the_suite_is_as_it_was(runs, small):
 def test_a_message_that_the_terminal_cannot_show(tiny, tmp_path, refquant, kind):
     (tmp_path / "duts.py").write_text(DUTS)
     ids = [entry["id"] for entry in tiny.manifest["cases"]]
-    (tmp_path / "plan.json").write_text(json.dumps({id: "odd text" for id in ids}))
+    (tmp_path / "plan.json").write_text(json.dumps(dict.fromkeys(ids, "odd text")))
     for encoding in ("utf-8", "ascii"):
         done = refquant("vectors", "verify", tiny.root, "--dut", "python:duts:planned", "--report", kind, "--cases", "*lfsr*",
                         cwd=tmp_path, text=False,

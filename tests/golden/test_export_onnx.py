@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from refquant.golden import export as exports
-from refquant.golden import requantization
 from refquant.golden.errors import GoldenError
 from refquant.golden.export import onnx as exported
+from refquant.golden.families import requantization
+from refquant.golden.families.products import attributes
 from refquant.golden.operations import OPERATIONS
-from refquant.golden.products import attributes
 from refquant.golden.vector import Vector
 from refquant.integers import flags as flag
 from refquant.integers.formats import IntFormat

@@ -9,11 +9,11 @@ from refquant.golden import vector
 from refquant.golden.errors import CorruptError
 from refquant.golden.export.fields import Field
 from refquant.golden.export.tv import export, generate, refusal
-from refquant.golden.export.tvcheck import check
 from refquant.golden.export.tvparse import Line, parse
 from refquant.golden.operation import Operation, Stimulus
 from refquant.golden.operations import OPERATIONS
 from refquant.golden.suite import Suite
+from refquant.golden.tvcheck import check
 from refquant.golden.vector import Vector
 from refquant.integers.formats import IntFormat
 

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from refquant.gemm import conv_bias_gradient
-from refquant.golden import conv_mutants, product_mutants, products
-from refquant.golden.conv_stimuli import conv_stimuli
-from refquant.golden.corners import FLAVOURS, ROUNDINGS
+from refquant.golden.families import conv_mutants, product_mutants, products
+from refquant.golden.families.conv_stimuli import conv_stimuli
+from refquant.golden.families.corners import FLAVOURS, ROUNDINGS
 from refquant.golden.mutants import operand
 from refquant.scalar import convolution as scalar
 

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 from refquant.gemm import conv_weight_gradient
-from refquant.golden import conv_mutants, product_mutants, products, schema
-from refquant.golden.conv_stimuli import GEOMETRY, conv_stimuli, geometry, keywords
-from refquant.golden.conv_terms import dw_terms
-from refquant.golden.corners import FLAVOURS, ROUNDINGS
+from refquant.golden import schema
+from refquant.golden.families import conv_mutants, product_mutants, products
+from refquant.golden.families.conv_stimuli import GEOMETRY, conv_stimuli, geometry, keywords
+from refquant.golden.families.conv_terms import dw_terms
+from refquant.golden.families.corners import FLAVOURS, ROUNDINGS
 from refquant.golden.mutants import output
 from refquant.scalar import convolution as scalar
 

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from refquant.gemm import conv
-from refquant.golden import conv_mutants, product_mutants, products
-from refquant.golden.conv_stimuli import GEOMETRY, conv_stimuli, geometry, keywords
-from refquant.golden.conv_terms import forward_terms
+from refquant.golden.families import conv_mutants, product_mutants, products
+from refquant.golden.families.conv_stimuli import GEOMETRY, conv_stimuli, geometry, keywords
+from refquant.golden.families.conv_terms import forward_terms
 from refquant.scalar import convolution as scalar
 
 FLAVOURS = ("tosa_single", "tosa_double", "ruy_double", "fp32_rint", "fp32_round", "rndnu")

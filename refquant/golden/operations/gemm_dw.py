@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from refquant.gemm import matmul
-from refquant.golden import product_mutants, products
-from refquant.golden.corners import FLAVOURS, ROUNDINGS
-from refquant.golden.gemm_stimuli import gemm_stimuli
+from refquant.golden.families import product_mutants, products
+from refquant.golden.families.corners import FLAVOURS, ROUNDINGS
+from refquant.golden.families.gemm_stimuli import gemm_stimuli
 from refquant.golden.mutants import operand
 from refquant.scalar import product as scalar
 

@@ -1,9 +1,7 @@
 """quantize.fake: y = scale * (codes of x - zero_point): quantized and dequantized, reals to reals."""
 from __future__ import annotations
 
-from refquant.golden.mutants import roundings
-from refquant.golden.operation import Operation
-from refquant.golden.quantize_stimuli import (
+from refquant.golden.families.quantize_stimuli import (
     ATTRIBUTES,
     MUTANTS,
     SEMANTICS,
@@ -12,6 +10,8 @@ from refquant.golden.quantize_stimuli import (
     quantize_stimuli,
     scalar_arguments,
 )
+from refquant.golden.mutants import roundings
+from refquant.golden.operation import Operation
 from refquant.integers.quantize import fake_quantize
 from refquant.scalar import quantize as scalar
 

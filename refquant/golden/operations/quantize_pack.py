@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refquant.golden import packed
+from refquant.golden.families import packed
 from refquant.golden.mutants import operand, output
 from refquant.golden.operation import Operation
 from refquant.integers.formats import IntFormat

@@ -1,10 +1,8 @@
 """quantize.quantize: y = saturate(round(x / scale) + zero_point), reals to codes, per tensor or along an axis."""
 from __future__ import annotations
 
-from refquant.golden import ends, reals
-from refquant.golden.mutants import roundings
-from refquant.golden.operation import FLAGS, Operation
-from refquant.golden.quantize_stimuli import (
+from refquant.golden.families import ends, reals
+from refquant.golden.families.quantize_stimuli import (
     ATTRIBUTES,
     MUTANTS,
     SEMANTICS,
@@ -13,6 +11,8 @@ from refquant.golden.quantize_stimuli import (
     quantize_stimuli,
     scalar_arguments,
 )
+from refquant.golden.mutants import roundings
+from refquant.golden.operation import FLAGS, Operation
 from refquant.integers.formats import IntFormat
 from refquant.integers.quantize import quantize_codes
 from refquant.integers.rounding import MODES

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from refquant.golden import reals, schema
+from refquant.golden import schema
+from refquant.golden.families import reals
 from refquant.golden.mutants import changed, instead, output
 from refquant.golden.operation import FLOATS, Operation, Stimulus
 from refquant.golden.stimuli import Draw

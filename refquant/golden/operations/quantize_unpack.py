@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from refquant.golden import packed, schema
+from refquant.golden import schema
+from refquant.golden.families import packed
 from refquant.golden.mutants import changed, operand, output
 from refquant.golden.operation import Operation, Stimulus
 from refquant.integers.formats import IntFormat

@@ -5,9 +5,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from refquant.golden import requantization, requantization_mutants, schema
+from refquant.golden import schema
+from refquant.golden.families import requantization, requantization_mutants
+from refquant.golden.families.requantization import attributes
 from refquant.golden.operation import Operation, Stimulus
-from refquant.golden.requantization import attributes
 from refquant.golden.stimuli import Draw
 from refquant.integers.formats import IntFormat
 from refquant.integers.multiplier import multiplier_from_scale

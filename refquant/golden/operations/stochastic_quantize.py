@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from refquant.golden import chance, ends, reals, schema
+from refquant.golden import schema
+from refquant.golden.families import chance, ends, reals
 from refquant.golden.mutants import attribute
 from refquant.golden.operation import FLAGS, FLOATS, Operation, Stimulus
 from refquant.golden.stimuli import Draw

@@ -5,7 +5,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from refquant.golden import chance, ends, schema
+from refquant.golden import schema
+from refquant.golden.families import chance, ends
 from refquant.golden.mutants import changed
 from refquant.golden.operation import FLAGS, Mutant, Operation, Stimulus
 from refquant.golden.stimuli import Draw

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from refquant.golden import ends
+from refquant.golden.families import ends
 from refquant.golden.mutants import operand
 from refquant.golden.operation import Mutant
 from refquant.integers.formats import IntFormat

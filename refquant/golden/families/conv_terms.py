@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from refquant.gemm import Geometry
-from refquant.golden.conv_stimuli import geometry
+from refquant.golden.families.conv_stimuli import geometry
 
 
 def _met(how: Geometry, position, kernel) -> tuple[int, int]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from refquant.golden import product_mutants, requantization, requantization_mutants, schema
+from refquant.golden import schema
+from refquant.golden.families import product_mutants, requantization, requantization_mutants
 from refquant.golden.operation import Arrays, Attrs, Mutant, Operation, Stimulus
 from refquant.integers.accumulator import Accumulator
 from refquant.integers.formats import IntFormat

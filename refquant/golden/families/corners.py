@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from refquant.golden import products, requantization
+from refquant.golden.families import products, requantization
 from refquant.golden.operation import Arrays, Attrs
 from refquant.golden.stimuli import Draw
 from refquant.integers.formats import IntFormat

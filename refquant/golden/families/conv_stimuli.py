@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from refquant.gemm import Geometry
-from refquant.golden import corners, natural, products, requantization, schema
-from refquant.golden.corners import Corner
+from refquant.golden import schema
+from refquant.golden.families import corners, natural, products, requantization
+from refquant.golden.families.corners import Corner
 from refquant.golden.operation import Arrays, Attrs, Stimulus
 from refquant.golden.stimuli import Draw
 

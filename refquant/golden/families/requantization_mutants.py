@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from refquant.golden import ends
+from refquant.golden.families import ends
+from refquant.golden.families.requantization import given
 from refquant.golden.mutants import attribute, changed, roundings
 from refquant.golden.operation import Arrays, Attrs, Mutant
-from refquant.golden.requantization import given
 from refquant.integers.fixed import along
 from refquant.integers.formats import IntFormat
 from refquant.integers.requantize import LIMITS

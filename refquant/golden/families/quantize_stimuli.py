@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from refquant.golden import ends, natural, reals, schema
+from refquant.golden import schema
+from refquant.golden.families import ends, natural, reals
 from refquant.golden.mutants import attribute, instead
 from refquant.golden.operation import FLOATS, Arrays, Attrs, Stimulus
 from refquant.golden.stimuli import Draw

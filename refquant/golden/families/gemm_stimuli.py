@@ -14,8 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from refquant.golden import corners, natural, products, requantization
-from refquant.golden.corners import Corner
+from refquant.golden.families import corners, natural, products, requantization
+from refquant.golden.families.corners import Corner
 from refquant.golden.operation import Arrays, Attrs, Stimulus
 from refquant.golden.stimuli import Draw
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refquant.golden import requantization
+from refquant.golden.families import requantization
 from refquant.golden.mutants import attribute, changed, instead, operand
 from refquant.golden.operation import Mutant
 from refquant.integers.accumulator import Accumulator

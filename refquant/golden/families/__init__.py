@@ -1,0 +1,1 @@
+"""What related operations share: attributes, stimuli and mutants of products, requantization, reals, random bits."""
