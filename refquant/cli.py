@@ -2,27 +2,45 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
+import signal
 import sys
 from pathlib import Path
 
 from refquant import __version__
 
 EXIT_CODES = """exit codes: 0 all equal, 1 a mismatch, 2 bad usage, 3 a missing or corrupt vector or answer,
-4 semantics that a case asks for are not supported, 130 interrupted"""
+4 semantics that a case asks for are not supported, 130 interrupted, 141 the reader of the output has gone"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    options = _parser().parse_args(arguments)
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what comes from a device may hold anything
     try:
-        return options.run(options)
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("refquant: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit does not fail as well
+        if isinstance(error, BrokenPipeError):  # the reader of our output has gone, as with `| head`
+            return 141
+        print(f"refquant: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
+        return 2
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as done:  # of --help, or of a wrong argument
+        return done.code if isinstance(done.code, int) else 0
+    try:
+        return options.run(options)
     except Exception as error:
         from refquant.golden.errors import GoldenError
 
@@ -125,6 +143,7 @@ def _verify(options: argparse.Namespace) -> int:
     from refquant.golden.suite import open_suite
     from refquant.golden.verify import verify
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit that ends the device too
     suite = open_suite(options.dir)
     suite.check_hashes()
     name = options.dut or f"--actual {options.actual}"
@@ -143,11 +162,16 @@ def _put(report, options: argparse.Namespace) -> int:
     written = FORMATS[options.report](report)
     if options.output is None:
         sys.stdout.write(written)
-    else:
-        try:
-            files.write(Path(options.output), written.encode())
-        except OSError as error:
-            raise GoldenError(f"--output {options.output}: cannot be written: {error.strerror}") from None
+        return report.exit_code
+    path = Path(options.output)
+    try:
+        if path.exists() and not path.is_file():  # a pipe or a device is written to, not replaced
+            path.write_bytes(written.encode(errors="backslashreplace"))
+        else:
+            files.write(path, written.encode(errors="backslashreplace"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise GoldenError(f"--output {options.output}: cannot be written: {reason}") from None
     return report.exit_code
 
 
@@ -176,8 +200,11 @@ def _generate(options: argparse.Namespace) -> int:
     from refquant.golden.export.tv import generate
     from refquant.golden.suite import open_suite
 
+    count = 0
     for line in generate(open_suite(options.dir).vectors(options.cases)):
+        count += line.startswith("# case ")
         print(line)
+    print(f"# end {count}")  # so that `ver` notices when whole cases are lost
     return 0
 
 
@@ -189,7 +216,7 @@ def _check(options: argparse.Namespace) -> int:
 
     suite = open_suite(options.dir)
     suite.check_hashes()
-    answers = check(sys.stdin, suite)
+    answers = check(sys.stdin, suite, whole=True)
     return _put(verify(map(suite.vector, answers), Answered(answers), "standard input"), options)
 
 
@@ -232,14 +259,20 @@ class _Progress:
 
 
 def _seed(text: str) -> int:
-    seed = int(text, 0)
+    try:
+        seed = int(text, 0)
+    except ValueError:
+        seed = -1
     if not 0 <= seed < 1 << 64:
-        raise argparse.ArgumentTypeError(f"{text}: expected 0 to 2^64 - 1")
+        raise argparse.ArgumentTypeError(f"{text}: expected an integer from 0 to 2^64 - 1")
     return seed
 
 
 def _positive(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}: expected a positive number of seconds")
     return seconds

@@ -6,6 +6,7 @@ A device that fails, hangs or prints is an answer like any other: it never stops
 """
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -39,8 +40,8 @@ class Case:
     def of(cls, vector: Vector) -> Case:
         outputs = {short(name): (array.shape, str(array.dtype)) for name, array in vector.expected.items()
                    if role(name) in REQUIRED}
-        return cls(vector.record["op"], vector.attrs, {short(name): a for name, a in vector.given.items()}, outputs,
-                   vector.id)
+        inputs = {short(name): array.copy() for name, array in vector.given.items()}  # which it may write to
+        return cls(vector.record["op"], vector.attrs, inputs, outputs, vector.id)
 
 
 def short(name: str) -> str:
@@ -108,7 +109,8 @@ def read_answers(directory: Path, vector: Vector, word: int | None = None) -> Ar
 
 
 def _parse(path: Path, ending: str, format, shape: tuple[int, ...], word: int | None) -> np.ndarray:
-    data = files.read(path, path.parent)
+    # a .npy has a header, a .mem up to a line of digits and a comment for each element
+    data = files.read(path, path.parent, most=65536 + 256 * math.prod(shape))
     if ending == "npy":
         return files.parse_npy(data, path)
     if ending == "mem":

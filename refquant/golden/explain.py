@@ -55,10 +55,7 @@ def _lines(vector: Vector, name: str, index: tuple[int, ...], got: str | None) -
 
 def _blame(vector: Vector, name: str, index: tuple[int, ...], got: str) -> Iterator[str]:
     """The mutants that answer ``got`` here."""
-    try:
-        number = float(got) if vector.tensors[name].dtype.kind == "f" else int(got, 0)
-    except ValueError:
-        raise GoldenError(f"--got {got!r}: expected a number such as -100 or 0x9c") from None
+    number = _number(vector, name, got)
     if number == vector.tensors[name][index]:
         yield f"{value(number)} is right"
         return
@@ -72,3 +69,17 @@ def _blame(vector: Vector, name: str, index: tuple[int, ...], got: str) -> Itera
             yield f"  {mutant.name}: {mutant.says}"
     if not said:
         yield "  no mutant of this operation"
+
+
+def _number(vector: Vector, name: str, got: str) -> int | float:
+    """The value of ``--got``: decimal, or as reports print it: two's complement or a hexadecimal float."""
+    format = vector.format(name)
+    try:
+        if isinstance(format, str):
+            return float.fromhex(got) if "0x" in got.lower() else float(got)
+        number = int(got, 0)
+    except ValueError:
+        raise GoldenError(f"--got {got!r}: expected a number such as -100 or 0x9c") from None
+    container = 8 * format.dtype.itemsize
+    negative = format.signed and "0x" in got.lower() and 1 << (container - 1) <= number < 1 << container
+    return number - (1 << container) if negative else number

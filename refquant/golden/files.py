@@ -18,7 +18,7 @@ import numpy as np
 
 from refquant.golden.errors import CorruptError
 
-NAME = re.compile(r"[a-z0-9_.-]{1,120}")
+NAME = re.compile(r"(?!\.)[a-z0-9_.-]{1,120}")
 
 
 def write(path: Path, data: bytes) -> None:
@@ -60,15 +60,20 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read(path: Path, root: Path) -> bytes:
-    """The bytes of ``path``, which must be a plain file within ``root``, links resolved."""
-    inside(path, root)
+def read(path: Path, root: Path, most: int | None = None) -> bytes:
+    """The bytes of ``path``, a plain file within ``root``, links resolved, of at most ``most`` bytes."""
     try:
+        inside(path, root)
+        if not path.exists():
+            raise CorruptError(f"{path}: missing")
+        if not path.is_file():
+            raise CorruptError(f"{path}: not a plain file")
+        size = path.stat().st_size
+        if most is not None and size > most:
+            raise CorruptError(f"{path}: has {size} bytes: expected at most {most}")
         return path.read_bytes()
-    except FileNotFoundError:
-        raise CorruptError(f"{path}: missing") from None
-    except OSError as error:
-        raise CorruptError(f"{path}: cannot be read: {error.strerror}") from None
+    except (OSError, RuntimeError, ValueError) as error:  # unreadable, links in a circle, a name that is none
+        raise CorruptError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def inside(path: Path, root: Path) -> None:
@@ -98,8 +103,13 @@ def parse_npy(data: bytes, path: Path | str) -> np.ndarray:
         raise CorruptError(f"{path}: not a .npy file: {error}") from None
     if dtype.kind not in "iufb":
         raise CorruptError(f"{path}: holds {dtype}: expected integers or floats (pickled objects are never loaded)")
+    if len(shape) > 32 or any(not 0 <= n < 1 << 62 for n in shape):
+        raise CorruptError(f"{path}: its header claims shape {shape}: expected at most 32 dimensions below 2^62")
     claimed, held = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
-    if any(n < 0 for n in shape) or claimed != held:
+    if claimed != held:
         raise CorruptError(f"{path}: its header claims shape {shape} of {dtype}, {claimed} bytes; it holds {held}")
-    array = np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")
-    return array.astype(dtype.newbyteorder("="), copy=False)
+    try:
+        array = np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")
+    except ValueError as error:  # dimensions that are too large although one of them is 0
+        raise CorruptError(f"{path}: its header claims shape {shape}: {error}") from None
+    return array.astype(dtype.newbyteorder("="))

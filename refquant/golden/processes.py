@@ -24,6 +24,7 @@ from refquant.golden.errors import GoldenError, Unsupported
 from refquant.golden.operation import Arrays
 from refquant.golden.vector import Vector
 
+LOADING = 60.0  # seconds that loading a device may take, whatever the limit of a case
 STDERR = 2  # where devices print, so that a report on stdout stays whole
 
 
@@ -58,17 +59,15 @@ class PythonDevice(_Scratch):
     """A function in a worker process, which is killed when it exceeds the time limit and started anew."""
 
     def __init__(self, target: str, root: Path, timeout: float):
-        self.target, self.root, self.timeout = target, root, timeout
+        self.target, self.root, self.timeout = target, root.resolve(), timeout
         self.worker: subprocess.Popen | None = None
 
     def __enter__(self):
         super().__enter__()
         try:
-            self._ask({"load": self.target})  # so that a wrong name is said once, before the first case
-        except BaseException as error:
+            self._start()  # so that a wrong name is said once, before the first case
+        except BaseException:
             self.__exit__(None, None, None)
-            if isinstance(error, NoAnswer):
-                raise GoldenError(f"--dut python:{self.target}: cannot be loaded: {error}") from None
             raise
         return self
 
@@ -81,58 +80,70 @@ class PythonDevice(_Scratch):
         out.mkdir(exist_ok=True)
         for old in out.iterdir():
             old.unlink()
-        self._ask({"op": vector.record["op"], "id": vector.id, "out": str(out)})
+        if self.worker is None:
+            try:
+                self._start()
+            except GoldenError as error:
+                raise NoAnswer(str(error)) from None
+        self._ask({"op": vector.record["op"], "id": vector.id, "out": str(out)}, self.timeout)
         return read_answers(out, vector)
 
-    def _ask(self, question: dict[str, Any]) -> None:
-        worker = self._running()
-        assert worker.stdin is not None
+    def _start(self) -> None:
+        """Start the worker and have it load the device, which may take a while: importing a framework does."""
+        read, write = os.pipe()
+        command = [sys.executable, "-m", "refquant.golden.worker", self.target, str(self.root), str(write)]
+        self.worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=STDERR, pass_fds=(write,),
+                                       start_new_session=True)
+        os.close(write)
+        self.reply = read
         try:
-            worker.stdin.write((json.dumps(question) + "\n").encode())
-            worker.stdin.flush()
-            line = self._line()
+            self._ask({"load": self.target}, max(self.timeout, LOADING))
+        except NoAnswer as error:
+            raise GoldenError(f"--dut python:{self.target}: cannot be loaded: {error}") from None
+
+    def _ask(self, question: dict[str, Any], timeout: float) -> None:
+        assert self.worker is not None
+        assert self.worker.stdin is not None
+        try:
+            self.worker.stdin.write((json.dumps(question) + "\n").encode())
+            self.worker.stdin.flush()
+            line = self._line(timeout)
         except BrokenPipeError:
             line = b""
         if not line:
-            status = self._stop()
+            status = self._stop(grace=1)
             raise NoAnswer(f"the device's process ended ({_describe(status)})")
         reply = json.loads(line)
         if reply["kind"] == "unsupported":
             raise Unsupported(reply["message"])
         if reply["kind"] == "load":
+            self._stop()
             raise GoldenError(f"--dut python:{self.target}: {reply['message']}")
         if reply["kind"] == "error":
             raise NoAnswer(reply["message"])
 
-    def _running(self) -> subprocess.Popen:
-        if self.worker is None:
-            read, write = os.pipe()
-            command = [sys.executable, "-m", "refquant.golden.worker", self.target, str(self.root), str(write)]
-            self.worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=STDERR,
-                                           pass_fds=(write,), start_new_session=True)
-            os.close(write)
-            self.reply = read
-        return self.worker
-
-    def _line(self) -> bytes:
+    def _line(self, timeout: float) -> bytes:
         """One line from the worker; NoAnswer, and an end to the worker, when it does not come in time."""
         with selectors.DefaultSelector() as selector:
             selector.register(self.reply, selectors.EVENT_READ)
             line = b""
             while not line.endswith(b"\n"):
-                if not selector.select(self.timeout):
+                if not selector.select(timeout):
                     self._stop()
-                    raise NoAnswer(f"no answer within {self.timeout:g} s")
+                    raise NoAnswer(f"no answer within {timeout:g} s")
                 part = os.read(self.reply, 65536)
                 if not part:
                     return b""
                 line += part
         return line
 
-    def _stop(self) -> int:
+    def _stop(self, grace: float = 0) -> int:
+        """End the worker, which may take ``grace`` seconds to end by itself; returns its exit status."""
         if self.worker is None:
             return 0
         worker, self.worker = self.worker, None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.wait(grace)
         end_group(worker)
         assert worker.stdin is not None
         with contextlib.suppress(BrokenPipeError):

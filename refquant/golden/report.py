@@ -35,12 +35,12 @@ def _lines(report: Report) -> Iterator[str]:
     declined = Counter(f"{result.op}: {result.message}" for result in report.results if result.status == "unsupported")
     if declined:
         yield "Declined by the device:"
-        yield from (f"  {count} x {message}" for message, count in declined.most_common(DECLINED))
+        yield from (f"  {count} x {_printable(message)}" for message, count in declined.most_common(DECLINED))
         if len(declined) > DECLINED:
             yield f"  ... and {len(declined) - DECLINED} more reasons"
-    yield (f"{_verdict(report)} {report.device}: {len(report.results)} cases: {report.count('pass')} equal, "
-           f"{report.count('fail')} different, {report.count('error')} without an answer, "
-           f"{report.count('unsupported')} unsupported")
+    yield (f"{_verdict(report)} {_printable(report.device)}: {len(report.results)} cases: "
+           f"{report.count('pass')} equal, {report.count('fail')} different, {report.count('error')} without an "
+           f"answer, {report.count('unsupported')} unsupported")
 
 
 def _verdict(report: Report) -> str:
@@ -61,7 +61,7 @@ def _cause(cause: Cause) -> str:
 
 def _case(result: CaseResult) -> Iterator[str]:
     if result.status == "error":
-        yield f"ERROR {result.id}: {result.message}"
+        yield f"ERROR {result.id}: {_printable(result.message)}"
         return
     for tensor in result.tensors:
         if tensor.different:
@@ -91,7 +91,9 @@ def value(number: int | float) -> str:
     """Decimal and hexadecimal: two's complement of the fewest bytes, or a hex float."""
     if isinstance(number, float):
         return f"{number!r} ({number.hex() if np.isfinite(number) else number})"
-    size = next(n for n in (1, 2, 4, 8) if -(1 << (8 * n - 1)) <= number < 1 << (8 * n))
+    size = 1
+    while not -(1 << (8 * size - 1)) <= number < 1 << (8 * size):
+        size *= 2
     return f"{number} (0x{number & ((1 << 8 * size) - 1):0{2 * size}x})"
 
 
@@ -113,9 +115,9 @@ def _plain(value):
 
 def junit(report: Report) -> str:
     """One test case a case, for continuous integration."""
-    suite = ElementTree.Element("testsuite", name=f"refquant {report.device}", tests=str(len(report.results)),
-                                failures=str(report.count("fail")), errors=str(report.count("error")),
-                                skipped=str(report.count("unsupported")))
+    suite = ElementTree.Element("testsuite", name=f"refquant {_printable(report.device)}",
+                                tests=str(len(report.results)), failures=str(report.count("fail")),
+                                errors=str(report.count("error")), skipped=str(report.count("unsupported")))
     for result in report.results:
         case = ElementTree.SubElement(suite, "testcase", classname=result.op, name=result.id)
         if result.status == "fail":
@@ -130,8 +132,8 @@ def junit(report: Report) -> str:
 
 
 def _printable(message: str) -> str:
-    """XML cannot hold control characters."""
-    return "".join(c if c.isprintable() else "?" for c in message)
+    """``message`` with what neither a terminal nor XML can show written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in message)
 
 
 FORMATS = {"text": text, "json": as_json, "junit": junit}

@@ -78,7 +78,7 @@ def suite_schema() -> Schema:
         "level": integer(1, 3), "seed": integer(0, 2**64 - 1),
         "groups": {"type": "array", "items": {"type": "string"}},
         "exports": {"type": "array", "items": {"type": "string"}},
-        "cases": {"type": "array", "items": record({"id": CASE_ID, "op": OPERATION, "sha256": HASH})},
+        "cases": {"type": "array", "items": record({"id": {"type": "string"}, "op": OPERATION, "sha256": HASH})},
     })}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -44,50 +45,87 @@ class Suite:
     def vectors(self, pattern: str = "*") -> Iterator[Vector]:
         """The vectors whose id matches ``pattern``, each checked as it is read."""
         for entry in self.entries(pattern):
-            yield vector.load(self.root, entry["op"], entry["id"])
+            yield self._load(entry)
 
     def vector(self, id: str) -> Vector:
         """The vector of this id."""
         for entry in self.manifest["cases"]:
             if entry["id"] == id:
-                return vector.load(self.root, entry["op"], id)
+                return self._load(entry)
         close = [entry["id"] for entry in self.manifest["cases"] if id in entry["id"]][:5]
         hint = f"; did you mean {', '.join(close)}?" if close else "; `refquant vectors list` shows them"
         raise GoldenError(f"case {id!r} is not in {self.root}{hint}")
 
+    def _load(self, entry: dict[str, Any]) -> Vector:
+        return vector.load(self.root, entry["op"], entry["id"], entry["sha256"])
+
     def check_hashes(self) -> int:
         """Compare every file with SHA256SUMS; returns their number, or a CorruptError naming the first bad one."""
         path = self.root / "SHA256SUMS"
-        listed = 0
-        for number, line in enumerate(files.read(path, self.root).decode("ascii", "replace").splitlines(), 1):
-            digest, _, name = line.partition("  ")
-            if len(digest) != 64 or not name or Path(name).is_absolute():
-                raise CorruptError(f"{path}: line {number} is {line!r}: expected a SHA-256, two spaces and a path")
-            if files.sha256(files.read(self.root / name, self.root)) != digest:
+        data = files.read(path, self.root)
+        listed = _parse_sums(data, path)
+        for name, digest in listed.items():
+            try:
+                found = files.sha256(files.read(self.root / name, self.root))
+            except CorruptError as error:
+                raise CorruptError(f"{error} (listed in {path})") from None
+            if found != digest:
                 raise CorruptError(f"{self.root / name}: its SHA-256 is not the one in SHA256SUMS")
-            listed += 1
-        wanted = 1 + sum(1 for _ in self.manifest["cases"])
-        if listed <= wanted:
-            raise CorruptError(f"{path}: lists {listed} files: expected the manifest and the files of "
-                               f"{wanted - 1} cases")
-        return listed
+        for name in _file_names(self.root):
+            if name not in listed:
+                raise CorruptError(f"{self.root / name}: not listed in SHA256SUMS")
+        if _sums(dict(sorted(listed.items()))) != data:
+            raise CorruptError(f"{path}: its lines are not sorted, or not as sha256sum writes them")
+        return len(listed)
+
+
+def _file_names(root: Path) -> list[str]:
+    """Every file of a suite but SHA256SUMS and what a killed write left, sorted."""
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*")
+                  if not path.is_dir() and path.name != "SHA256SUMS" and not path.name.startswith("."))
+
+
+def _sums(digests: dict[str, str]) -> bytes:
+    """SHA256SUMS, as sha256sum writes and checks it."""
+    return "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
+
+
+def _parse_sums(data: bytes, path: Path) -> dict[str, str]:
+    """The digest of each file; a CorruptError for a line of another form."""
+    digests = {}
+    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+        match = re.fullmatch(r"([0-9a-f]{64})  ([A-Za-z0-9_.+/-]+)", line)
+        if not match or match[2].startswith("/") or any(part in (".", "..") for part in match[2].split("/")):
+            raise CorruptError(f"{path}: line {number} is {line[:200]!r}: expected a SHA-256, two spaces and a path "
+                               "inside the suite")
+        digests[match[2]] = match[1]
+    return digests
 
 
 def open_suite(root: Path | str) -> Suite:
     """The suite in directory ``root``; a CorruptError when it is none."""
     root = Path(root)
-    if not root.is_dir():
+    path = root / "MANIFEST.json"
+    try:
+        found, whole = root.is_dir(), path.is_file()
+    except OSError as error:
+        raise CorruptError(f"{root}: {error.strerror}") from None
+    if not found:
         raise CorruptError(f"{root}: no such directory")
-    if not (root / "MANIFEST.json").exists():
+    if not whole:
         raise CorruptError(f"{root}: not a suite: it has no MANIFEST.json (`refquant vectors create --out {root}`)")
-    manifest = files.read_json(root / "MANIFEST.json", root)
-    _validator()(manifest, str(root / "MANIFEST.json"))
+    manifest = files.read_json(path, root)
+    _validator()(manifest, str(path))
+    ids = set()
     for entry in manifest["cases"]:
         if entry["op"] not in OPERATIONS:
-            raise CorruptError(f"{root / 'MANIFEST.json'}: case {entry['id']} is of operation {entry['op']!r}: this "
-                               f"version knows {', '.join(OPERATIONS)}")
-        if entry["id"] in (".", "..") or not files.NAME.fullmatch(entry["id"]):
-            raise CorruptError(f"{root / 'MANIFEST.json'}: case id {entry['id']!r} is not a name")
+            raise CorruptError(f"{path}: case {entry['id']} is of operation {entry['op']!r}: this version knows "
+                               f"{', '.join(OPERATIONS)}")
+        if not files.NAME.fullmatch(entry["id"]):
+            raise CorruptError(f"{path}: case id {entry['id']!r}: expected 1 to 120 of a-z 0-9 _ . -")
+        if entry["id"] in ids:
+            raise CorruptError(f"{path}: case {entry['id']} is listed twice")
+        ids.add(entry["id"])
     return Suite(root, manifest)
 
 
@@ -108,6 +146,10 @@ def create(out: Path | str, groups: tuple[str, ...] = (), level: int = 1, seed: 
     """
     out = Path(out)
     chosen = _operations(groups)
+    if level not in (1, 2, 3):
+        raise GoldenError(f"level {level!r}: expected 1, 2 or 3")
+    if not 0 <= seed < 1 << 64:
+        raise GoldenError(f"seed {seed!r}: expected 0 to 2^64 - 1")
     check_request(exports, word)
     plan = {"version": __version__, "groups": sorted({op.group for op in chosen}), "level": level, "seed": seed,
             "exports": sorted(exports), "word": word}
@@ -193,7 +235,5 @@ def _finish(partial: Path, plan: dict[str, Any], entries: list[dict[str, Any]]) 
     files.write(partial / "README.md", SUITE_README.encode())
     files.write(partial / "MANIFEST.json", files.json_bytes(manifest))
     (partial / "plan.json").unlink()
-    names = sorted(path.relative_to(partial).as_posix() for path in partial.rglob("*")
-                   if path.is_file() and path.name != "SHA256SUMS" and not path.name.startswith("."))
-    sums = "".join(f"{files.sha256((partial / name).read_bytes())}  {name}\n" for name in names)
-    files.write(partial / "SHA256SUMS", sums.encode())
+    digests = {name: files.sha256((partial / name).read_bytes()) for name in _file_names(partial)}
+    files.write(partial / "SHA256SUMS", _sums(digests))

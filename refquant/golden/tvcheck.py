@@ -1,7 +1,7 @@
 """A device's .tv lines held against a suite: see tv.py for the grammar."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -14,15 +14,17 @@ from refquant.golden.suite import Suite
 from refquant.golden.vector import Vector
 
 
-def check(lines: Iterable[str], suite: Suite) -> dict[str, Arrays]:
+def check(lines: Iterable[str], suite: Suite, whole: bool = False) -> dict[str, Arrays]:
     """What a device answered, by case and tensor: its results, and its flags unless they are all `--`.
 
+    whole : the lines must come with `# end <cases>`, as `vectors gen` writes it, so that no case can be lost unseen.
     Raises CorruptError naming the line and its text when it is malformed, not of a case of ``suite``, not the element
     expected there, missing or surplus, when a case comes twice, and when there is none.
     """
     answers: dict[str, Arrays] = {}
+    ends: list[str] = []
     known = {entry["id"] for entry in suite.manifest["cases"]}
-    for block in blocks(lines):
+    for block in blocks(_watched(lines, ends)):
         if block.id not in known:
             fail(block.number, f"# case {block.id}", f"no such case in {suite.root}")
         if block.id in answers:
@@ -32,7 +34,18 @@ def check(lines: Iterable[str], suite: Suite) -> dict[str, Arrays]:
         answers[block.id] = _arrays(block, vector)
     if not answers:
         raise CorruptError("no cases: expected at least one `# case` line")
+    if whole and ends != [f"# end {len(answers)}"]:
+        raise CorruptError(f"{len(answers)} cases came, and {' '.join(ends) or 'no `# end` line'}: "
+                           f"expected `# end {len(answers)}` after them; something was lost")
     return answers
+
+
+def _watched(lines: Iterable[str], ends: list[str]) -> Iterator[str]:
+    """The lines, those that say how many cases there were put into ``ends`` on the way."""
+    for line in lines:
+        if line.startswith("# end"):
+            ends.append(line.strip())
+        yield line
 
 
 def _match(block: Block, vector: Vector) -> None:

@@ -159,9 +159,14 @@ def save(vector: Vector, root: Path) -> None:
     files.write(directory / "case.json", files.json_bytes(vector.record))
 
 
-def load(root: Path, op: str, id: str) -> Vector:
-    """The vector of this operation and id, every file checked against its hash, shape and container."""
+def load(root: Path, op: str, id: str, digest: str | None = None) -> Vector:
+    """The vector of this operation and id, every file checked against its hash, shape and container.
+
+    digest : the SHA-256 that the manifest has for case.json, where there is a manifest.
+    """
     directory = root / "cases" / Path(*op.split(".")) / id
+    if digest is not None and files.sha256(files.read(directory / "case.json", root)) != digest:
+        raise CorruptError(f"{directory / 'case.json'}: its SHA-256 is not the one in MANIFEST.json")
     record = files.read_json(directory / "case.json", root)
     _validator()(record, str(directory / "case.json"))
     if (record["op"], record["id"]) != (op, id):
@@ -181,7 +186,9 @@ def _validator() -> Callable[[Any, str], None]:
 
 def _load_tensors(root: Path, directory: Path, record, formats) -> Iterator[tuple[str, np.ndarray]]:
     for entry in record["tensors"]:
-        path = directory / f"{entry['name']}.npy"
+        if entry["file"] != f"{entry['name']}.npy":
+            raise CorruptError(f"{directory / 'case.json'}: file {entry['file']!r}: expected {entry['name']}.npy")
+        path = directory / entry["file"]
         data = files.read(path, root)
         array = files.parse_npy(data, path)
         if files.sha256(data) != entry["sha256"]:

@@ -187,7 +187,7 @@ def test_the_cases_after_them_pass(runs):
 
 def test_the_run_as_a_whole(runs):
     """The report on standard output is JSON whatever a device prints, and agrees with the exit code."""
-    for home, done, report, _ in runs[1]:
+    for _, done, report, _ in runs[1]:
         counts = {status: sum(r["status"] == status for r in report["results"]) for status in report["counts"]}
         assert report["counts"] == counts and sum(counts.values()) == 26
         assert done.returncode == report["exit_code"] == (1 if counts["fail"] else 3)
@@ -226,7 +226,7 @@ def test_a_message_that_the_terminal_cannot_show(tiny, tmp_path, refquant, kind)
 @pytest.mark.parametrize("target, words", [
     ("nowhere:f", ["nowhere", "No module named"]), ("duts:nothing", ["nothing"]), ("duts:value", ["value", "int", "function"]),
     (":f", []), ("duts:", []), ("broken:f", ["SyntaxError"]), ("raising:f", ["RuntimeError", "at home"]),
-    ("leaving:f", ["5"]), ("crashing:f", ["SIGSEGV"]), ("sleeping:f", ["within 2 s"]),
+    ("leaving:f", ["5"]), ("crashing:f", ["SIGSEGV"]), ("sleeping:f", ["within 3 s"]),
 ])
 def test_a_device_that_cannot_be_loaded(tiny, tmp_path, monkeypatch, target, words):
     modules = {"duts": DUTS, "broken": "def f(:", "raising": "raise RuntimeError('at home')", "leaving": "import sys; sys.exit(5)",
@@ -234,6 +234,7 @@ def test_a_device_that_cannot_be_loaded(tiny, tmp_path, monkeypatch, target, wor
     for name, text in modules.items():
         (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("refquant.golden.processes.LOADING", 3.0)
     with pytest.raises(GoldenError) as error, PythonDevice(target, tiny.root, 2.0):
         pass
     assert error.value.exit_code == 2

@@ -152,8 +152,9 @@ def test_a_full_disk_is_reported_and_loses_nothing(tmp_path, monkeypatch, small)
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_report_that_cannot_be_written(small):
-    done = subprocess.run([sys.executable, "-m", "refquant", "vectors", "list", str(small.root)],
-                          stdout=open("/dev/full", "w"), stderr=subprocess.PIPE, text=True)  # noqa: SIM115
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "refquant", "vectors", "list", str(small.root)], stdout=full,
+                              stderr=subprocess.PIPE, text=True)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     assert "No space left on device" in done.stderr
