@@ -229,6 +229,8 @@ def test_damaged_streams(refquant, tiny, lines):
         "swapped": [*lines[:middle], lines[middle + 1], lines[middle], *lines[middle + 2:]],
         "repeated": [*lines[:middle], lines[middle], *lines[middle:]],
         "truncated": lines[:middle],
+        "the last case lost": [*lines[:max(i for i, line in enumerate(lines) if "# case" in line)], lines[-1]],
+        "cut between cases": lines[:max(i for i, line in enumerate(lines) if "# case" in line)],
         "truncated within a line": [*lines[:-1], lines[-1][:-3]],
         "no first line": lines[1:],
         "not hexadecimal": [*lines[:middle], lines[middle][:-2] + "g\n", *lines[middle + 1:]],

@@ -35,8 +35,8 @@ def check(lines: Iterable[str], suite: Suite, whole: bool = False) -> dict[str, 
     if not answers:
         raise CorruptError("no cases: expected at least one `# case` line")
     if whole and ends != [f"# end {len(answers)}"]:
-        raise CorruptError(f"{len(answers)} cases came, and {' '.join(ends) or 'nothing'} in the last line: "
-                           f"expected `# end {len(answers)}`; something was lost")
+        raise CorruptError(f"{len(answers)} cases came, and {' '.join(ends) or 'nothing'} in a last line "
+                           f"that should be `# end {len(answers)}`: something was lost")
     return answers
 
 
