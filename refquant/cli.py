@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from refquant import __version__
+from refquant.progress import Progress
 
 EXIT_CODES = """exit codes: 0 all equal, 1 a mismatch, 2 bad usage, 3 a missing or corrupt vector or answer,
 4 semantics that a case asks for are not supported, 130 interrupted, 141 the reader of the output has gone"""
@@ -115,7 +116,7 @@ def _create(options: argparse.Namespace) -> int:
     from refquant.golden.suite import create
 
     exports = tuple(name for name in options.export.split(",") if name)
-    with _Progress("case") as progress:
+    with Progress("case") as progress:
         suite = create(options.out, tuple(options.groups), options.level, options.seed, exports, options.word,
                        progress.operation)
     size = sum(path.stat().st_size for path in suite.root.rglob("*") if path.is_file())
@@ -148,7 +149,7 @@ def _verify(options: argparse.Namespace) -> int:
     suite.check_hashes()
     name = options.dut or f"--actual {options.actual}"
     chosen = device(options.dut, options.actual, suite.root, options.timeout, options.word)
-    with chosen as dut, _Progress("case") as progress:
+    with chosen as dut, Progress("case") as progress:
         progress.total(len(suite.entries(options.cases)))
         report = verify(suite.vectors(options.cases), dut, name, progress.step)
     return _put(report, options)
@@ -189,7 +190,7 @@ def _audit(options: argparse.Namespace) -> int:
     from refquant.golden.suite import open_suite
 
     suite = open_suite(options.dir)
-    with _Progress("case") as progress:
+    with Progress("case") as progress:
         progress.total(len(suite.entries()))
         found = audit(suite, progress.step)
     sys.stdout.write(text(found))
@@ -218,44 +219,6 @@ def _check(options: argparse.Namespace) -> int:
     suite.check_hashes()
     answers = check(sys.stdin, suite, whole=True)
     return _put(verify(map(suite.vector, answers), Answered(answers), "standard input"), options)
-
-
-class _Progress:
-    """A bar on a terminal, nothing elsewhere."""
-
-    def __init__(self, unit: str):
-        self.unit = unit
-
-    def __enter__(self):
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(unit=self.unit, total=0)
-        else:
-            self.bar = None
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if self.bar is not None:
-            self.bar.close()
-
-    def total(self, count: int) -> None:
-        if self.bar is not None:
-            self.bar.total += count
-            self.bar.refresh()
-
-    def step(self) -> None:
-        if self.bar is not None:
-            self.bar.update()
-
-    def operation(self, name: str, count: int) -> None:
-        """``count`` cases of an operation are ahead; 0: one of them is done."""
-        if self.bar is not None and count:
-            self.bar.set_description(name)
-        if count:
-            self.total(count)
-        else:
-            self.step()
 
 
 def _seed(text: str) -> int:

@@ -11,7 +11,6 @@ as stride 1 with dilation 2 on an image of 5 + 2, strides (3, 2) as many as (2, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,7 +82,7 @@ def conv_stimuli(kind: str, accumulate: Callable, channel_axis: int, flavours: t
         return Stimulus(corner.set.replace("_", "-"), label, attrs, inputs, tier)
 
     def stimuli(level: int, seed: int) -> Iterator[Stimulus]:
-        for index, corner in enumerate(_corners(kind, corners.level_1(flavours, roundings, has_bias))):
+        for index, corner in enumerate(corners.of_kind(kind, corners.level_1(flavours, roundings, has_bias), True)):
             yield case(corner, *_layout(kind, corner, index), Draw(seed, f"conv.{kind}.1.{index}"))
         yield _natural(kind, names, Draw(seed, f"conv.{kind}.natural"), finished)
         for tier, count in ((2, 40), (3, 400)):
@@ -108,19 +107,6 @@ def _operand_shapes(kind: str, sizes: Sizes, how: Geometry) -> tuple[tuple[int, 
     x, kernel = (b, c, h, w), (o, c // how.groups, kh, kw)
     g = (b, o, *how.output_size(h, w, (kh, kw)))
     return {"forward": (x, kernel), "dx": (g, kernel), "dw": (x, g), "db": (g,)}[kind]
-
-
-def _corners(kind: str, listed: list[Corner]) -> list[Corner]:
-    """A bias gradient sums one operand: 16-bit codes, and enough of them, where accumulators are to overflow."""
-    if kind == "forward":
-        return listed + corners.of_onnx(linear_has_bias=True)
-    if kind != "db":
-        return listed
-    widened = [replace(corner, first=("s16", 0), fills=("all_max", "") if corner.bits == 18 else corner.fills)
-               if corner.set == "accumulator_limits" else corner for corner in listed]
-    many = Corner("accumulator_limits", ("s16", 0), ("s8", 0), requantization.attributes("none", format="s32"),
-                  fills=("all_min", ""), shape="many")
-    return [*widened, many]
 
 
 def _random_layout(draw: Draw) -> tuple[Sizes, Geometry]:

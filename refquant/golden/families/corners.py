@@ -9,7 +9,7 @@ chosen after the accumulators are known:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -91,6 +91,23 @@ def of_onnx(linear_has_bias: bool) -> list[Corner]:
         Corner("random", u8, s8, linear | {"per_channel": True}, bias=linear_has_bias),
         Corner("random", u8, ("u8", 77), linear, bias=linear_has_bias),
     ]
+
+
+def of_kind(kind: str, listed: list[Corner], linear_has_bias: bool) -> list[Corner]:
+    """``listed`` as one of the four products takes it.
+
+    forward : ONNX's own combinations too; linear_has_bias: whether its QLinear operator has a bias.
+    db : a bias gradient sums one operand: 16-bit codes, and enough of them, where accumulators are to overflow.
+    """
+    if kind == "forward":
+        return listed + of_onnx(linear_has_bias)
+    if kind != "db":
+        return listed
+    widened = [replace(corner, first=("s16", 0), fills=("all_max", "") if corner.bits == 18 else corner.fills)
+               if corner.set == "accumulator_limits" else corner for corner in listed]
+    many = Corner("accumulator_limits", ("s16", 0), ("s8", 0), requantization.attributes("none", format="s32"),
+                  fills=("all_min", ""), shape="many")
+    return [*widened, many]
 
 
 def with_operands(corner: Corner, names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], draw: Draw) -> Arrays:

@@ -10,7 +10,6 @@ Shapes are given as (rows, terms, columns) of the product that is computed, whos
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -44,7 +43,7 @@ def gemm_stimuli(kind: str, accumulate: Callable, channel_axis: int, flavours: t
         return Stimulus(corner.set.replace("_", "-"), label, attrs, inputs, tier)
 
     def stimuli(level: int, seed: int) -> Iterator[Stimulus]:
-        for index, corner in enumerate(_corners(kind, corners.level_1(flavours, roundings, has_bias))):
+        for index, corner in enumerate(corners.of_kind(kind, corners.level_1(flavours, roundings, has_bias), False)):
             yield case(corner, _shape(kind, corner), Draw(seed, f"gemm.{kind}.1.{index}"))
         draw = Draw(seed, f"gemm.{kind}.natural")
         yield _natural(kind, names, draw, finished)
@@ -63,19 +62,6 @@ def _operand_shapes(kind: str, shape: tuple[int, int, int]) -> tuple[tuple[int, 
     rows, terms, columns = shape
     return {"forward": ((rows, terms), (terms, columns)), "dx": ((rows, terms), (columns, terms)),
             "dw": ((terms, rows), (terms, columns)), "db": ((terms, columns),)}[kind]
-
-
-def _corners(kind: str, listed: list[Corner]) -> list[Corner]:
-    """A bias gradient sums one operand: 16-bit codes, and enough of them, where accumulators are to overflow."""
-    if kind == "forward":
-        return listed + corners.of_onnx(linear_has_bias=False)
-    if kind != "db":
-        return listed
-    widened = [replace(corner, first=("s16", 0), fills=("all_max", "") if corner.bits == 18 else corner.fills)
-               if corner.set == "accumulator_limits" else corner for corner in listed]
-    many = Corner("accumulator_limits", ("s16", 0), ("s8", 0), requantization.attributes("none", format="s32"),
-                  fills=("all_min", ""), shape="many")
-    return [*widened, many]
 
 
 def _shape(kind: str, corner: Corner) -> tuple[int, int, int]:

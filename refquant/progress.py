@@ -1,0 +1,42 @@
+"""Progress of long work: a bar on a terminal, nothing elsewhere."""
+from __future__ import annotations
+
+import sys
+
+
+class Progress:
+    """A bar of so many ``unit``s, drawn on stderr while the ``with`` block runs."""
+
+    def __init__(self, unit: str):
+        self.unit = unit
+
+    def __enter__(self):
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(unit=self.unit, total=0)
+        else:
+            self.bar = None
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if self.bar is not None:
+            self.bar.close()
+
+    def total(self, count: int) -> None:
+        if self.bar is not None:
+            self.bar.total += count
+            self.bar.refresh()
+
+    def step(self) -> None:
+        if self.bar is not None:
+            self.bar.update()
+
+    def operation(self, name: str, count: int) -> None:
+        """``count`` cases of an operation are ahead; 0: one of them is done."""
+        if self.bar is not None and count:
+            self.bar.set_description(name)
+        if count:
+            self.total(count)
+        else:
+            self.step()
