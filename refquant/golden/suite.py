@@ -53,7 +53,7 @@ class Suite:
             if entry["id"] == id:
                 return self._load(entry)
         close = [entry["id"] for entry in self.manifest["cases"] if id in entry["id"]][:5]
-        hint = f"; did you mean {', '.join(close)}?" if close else "; `refquant vectors list` shows them"
+        hint = f"; did you mean {', '.join(close)}?" if close else f"; `refquant vectors list {self.root}` shows them"
         raise GoldenError(f"case {id!r} is not in {self.root}{hint}")
 
     def _load(self, entry: dict[str, Any]) -> Vector:
