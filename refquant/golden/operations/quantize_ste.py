@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from refquant.golden import schema
-from refquant.golden.families import reals
-from refquant.golden.mutants import changed, instead, output
+from refquant.golden.families import ends, reals
+from refquant.golden.mutants import instead, output
 from refquant.golden.operation import FLOATS, Operation, Stimulus
 from refquant.golden.stimuli import Draw
 from refquant.integers.formats import IntFormat
@@ -94,9 +94,7 @@ OPERATION = Operation(
      instead("division", "divide", "reciprocal", "x is multiplied by 1 / scale instead of divided"),
      instead("division", "reciprocal", "divide", "x is divided by the scale instead of multiplied by its reciprocal"),
      output("no_mask", "the gradient passes everywhere", lambda attrs, inputs, results: {"out_dx": inputs["in_g"]}),
-     changed("narrow", "the most negative code is taken to be out of range",
-             lambda attrs, inputs: (attrs | {"format": attrs["format"] + "n"}, inputs)
-             if IntFormat.parse(attrs["format"]).signed and not attrs["format"].endswith("n") else None),
+     ends.NARROW,
      *reals.ZERO_POINT_MUTANTS),
     lambda attrs, inputs, index: {"g": inputs["in_g"][index], "x": inputs["in_x"][index],
                                   "scale": inputs["in_scale"][0]},
