@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from refquant.gemm.convolution import conv
+from refquant.gemm.convolution import conv, conv_input_gradient, conv_weight_gradient
 from refquant.gemm.geometry import DENSE, Geometry
 from refquant.gemm.product import INT32_WRAP, matmul
-from refquant.integers.accumulator import Accumulator
+from refquant.integers.accumulator import Accumulator, safe_bits
 from refquant.integers.fixed import Fixed
 
 
@@ -43,17 +43,57 @@ def conv_fixed(x: Fixed, w: Fixed, geometry: Geometry = DENSE, *, bias: np.ndarr
     Returns accumulators [B, O, OH, OW], zero point 0, per channel along axis 1 where w is.
     Raises ValueError for a scale along the contraction (channels, kernel); otherwise as `conv`.
     """
-    for axis in (1, 2, 3):
-        _refuse_contraction(x, "x", axis)
-    if _per_channel(x):
-        raise ValueError(f"x has a scale for each index along axis {x.axis}: expected one for the whole tensor, "
-                         "since the result carries scales along its channels alone")
+    _refuse_channels(x, "x")
     for axis in (1, 2, 3):
         _refuse_contraction(w, "w", axis)
     codes, _ = conv(x.codes, w.codes, geometry, x_zero_point=int(x.zero_point), w_zero_point=w.zero_point, bias=bias,
                     accumulator=accumulator)
     return Fixed(codes, np.asarray(x.scale, np.float64) * w.scale, accumulator.format, 0,
                  1 if _per_channel(w) else None)
+
+
+def conv_input_gradient_fixed(g: Fixed, w: Fixed, size: tuple[int, int], geometry: Geometry = DENSE, *,
+                              accumulator: Accumulator = INT32_WRAP) -> Fixed:
+    """What the output gradient g [B, O, OH, OW] says of x [B, C, H, W], as accumulators; size: (H, W).
+
+    Both per tensor: the sum runs over w's output channels. Raises ValueError otherwise, and as `conv_input_gradient`.
+    """
+    _refuse_channels(g, "g")
+    _refuse_channels(w, "w")
+    codes, _ = conv_input_gradient(g.codes, w.codes, size, geometry, g_zero_point=int(g.zero_point),
+                                   w_zero_point=int(w.zero_point), accumulator=accumulator)
+    return Fixed(codes, np.asarray(g.scale, np.float64) * w.scale, accumulator.format)
+
+
+def conv_weight_gradient_fixed(x: Fixed, g: Fixed, kernel: tuple[int, int], geometry: Geometry = DENSE, *,
+                               accumulator: Accumulator = INT32_WRAP) -> Fixed:
+    """What g [B, O, OH, OW] says of w [O, C/groups, KH, KW], as accumulators; kernel: (KH, KW).
+
+    Both per tensor: the sum runs over images and places, and g's channels share one zero point here.
+    Raises ValueError otherwise, and as `conv_weight_gradient`.
+    """
+    _refuse_channels(x, "x")
+    _refuse_channels(g, "g")
+    codes, _ = conv_weight_gradient(x.codes, g.codes, kernel, geometry, x_zero_point=int(x.zero_point),
+                                    g_zero_point=int(g.zero_point), accumulator=accumulator)
+    return Fixed(codes, np.asarray(x.scale, np.float64) * g.scale, accumulator.format)
+
+
+def transposed(a: Fixed) -> Fixed:
+    """The matrix ``a`` [M, K] as [K, M], its scales along with it."""
+    return Fixed(a.codes.T, a.scale, a.format, a.zero_point, None if a.axis is None else 1 - a.axis)
+
+
+def exact_accumulator(a: Fixed, b: Fixed, terms: int) -> Accumulator:
+    """The accumulator of 32 bits, or else of 64, that holds every partial sum of ``terms`` products of their codes.
+
+    Raises ValueError when 64 bits might not do.
+    """
+    zero_points = [(int(np.min(z)), int(np.max(z))) for z in (a.zero_point, b.zero_point)]
+    bits = max(safe_bits(a.format, b.format, terms, za, zb) for za in zero_points[0] for zb in zero_points[1])
+    if bits > 64:
+        raise ValueError(f"{terms} products of {a.format} and {b.format} may need {bits} bits: expected at most 64")
+    return Accumulator(32 if bits <= 32 else 64)
 
 
 def _per_channel(operand: Fixed) -> bool:
@@ -66,3 +106,11 @@ def _refuse_contraction(operand: Fixed, name: str, axis: int) -> None:
             f"{name} has a scale for each index along axis {axis}: the product sums over that axis, and a scale that "
             "changes inside the sum cannot be taken out of it. Quantize per tensor, or per channel along an axis "
             "that the product keeps")
+
+
+def _refuse_channels(operand: Fixed, name: str) -> None:
+    for axis in range(1 if name in ("x", "g") else 0, 4):
+        _refuse_contraction(operand, name, axis)
+    if _per_channel(operand):
+        raise ValueError(f"{name} has a scale for each index along axis {operand.axis}: expected one for the whole "
+                         "tensor, since the result carries scales along its channels alone")

@@ -63,26 +63,3 @@ def check_shapes(x: tuple[int, ...], w: tuple[int, ...], geometry: Geometry, g: 
     wanted = (x[0], w[0], *geometry.output_size(x[2], x[3], (w[2], w[3])))
     if g is not None and tuple(g) != wanted:
         raise ValueError(f"g has shape {tuple(g)}: expected {wanted}")
-
-
-def input_positions(geometry, size, kernel) -> list[np.ndarray]:
-    """For rows and for columns: [outputs, kernel], the input index that an output meets a kernel element at, or -1."""
-    outputs = geometry.output_size(*size, kernel)
-    positions = []
-    for axis in (0, 1):
-        at = (np.arange(outputs[axis])[:, None] * geometry.stride[axis] - geometry.padding[2 * axis]
-              + np.arange(kernel[axis]) * geometry.dilation[axis])
-        positions.append(np.where((at >= 0) & (at < size[axis]), at, -1))
-    return positions
-
-
-def output_positions(geometry, size, kernel, outputs) -> list[np.ndarray]:
-    """For rows and for columns: [inputs, kernel], the output index that meets an input at a kernel element, or -1."""
-    positions = []
-    for axis in (0, 1):
-        moved = (np.arange(size[axis])[:, None] + geometry.padding[2 * axis]
-                 - np.arange(kernel[axis]) * geometry.dilation[axis])
-        at = moved // geometry.stride[axis]
-        met = (moved % geometry.stride[axis] == 0) & (at >= 0) & (at < outputs[axis])
-        positions.append(np.where(met, at, -1))
-    return positions

@@ -4,8 +4,8 @@ import itertools
 import numpy as np
 import pytest
 
-from refquant.gemm import Geometry
-from refquant.gemm.geometry import DENSE, check_shapes, input_positions, output_positions
+from refquant.gemm import Geometry, gather
+from refquant.gemm.geometry import DENSE, check_shapes
 
 
 def test_short_forms():
@@ -42,14 +42,15 @@ def test_places_by_sliding():
                     geometry.output_size(*turn(size, 1), turn(kernel, 1))
                 continue
             assert geometry.output_size(*turn(size, 1), turn(kernel, 1)) == turn(outputs, 1)
-            places = input_positions(geometry, turn(size, 1), turn(kernel, 1))[swap]
-            assert places.shape == (outputs, kernel)
-            assert all(places[output, tap] == (-1 if place is None else place) for output, tap, place in found)
-            readers = output_positions(geometry, turn(size, 1), turn(kernel, 1), turn(outputs, 1))[swap]
-            wanted = np.full((size, kernel), -1)
+            inputs = 1 + np.arange(size).reshape(1, 1, *turn(size, 1))  # 0 is padding
+            places = gather._windows_of_input(inputs, turn(kernel, 1), geometry).reshape(outputs, kernel)
+            assert all(places[output, tap] == (0 if place is None else place + 1) for output, tap, place in found)
+            given = 1 + np.arange(outputs).reshape(1, 1, *turn(outputs, 1))
+            readers = gather._windows_of_gradient(given, turn(size, 1), turn(kernel, 1), geometry).reshape(size, kernel)
+            wanted = np.zeros((size, kernel))
             for output, tap, place in found:
                 if place is not None:
-                    wanted[place, tap] = output
+                    wanted[place, tap] = output + 1
             assert (readers == wanted).all()
 
 

@@ -1,0 +1,180 @@
+"""Element by element, with broadcasting; and changes of shape.
+
+A broadcast input's gradient is summed, in a fixed order, back to its own shape.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from refquant.autodiff.engine import Op
+from refquant.autodiff.values import reals
+from refquant.reals import total, unbroadcast
+
+
+@Op
+def add(x, y):
+    """``x + y``."""
+    return x + y
+
+
+@add.def_backward
+def add_backward(g, out, x, y):
+    return unbroadcast(g, x.shape), unbroadcast(g, y.shape)
+
+
+@Op
+def subtract(x, y):
+    """``x - y``."""
+    return x - y
+
+
+@subtract.def_backward
+def subtract_backward(g, out, x, y):
+    return unbroadcast(g, x.shape), -unbroadcast(g, y.shape)
+
+
+@Op
+def multiply(x, y):
+    """``x * y``."""
+    return x * y
+
+
+@multiply.def_backward
+def multiply_backward(g, out, x, y):
+    return unbroadcast(g * y, x.shape), unbroadcast(g * x, y.shape)
+
+
+@Op
+def divide(x, y):
+    """``x / y``."""
+    return x / y
+
+
+@divide.def_backward
+def divide_backward(g, out, x, y):
+    return unbroadcast(g / y, x.shape), unbroadcast(-g * out / y, y.shape)
+
+
+@Op
+def relu(x):
+    """``x`` where it is positive, else 0; the gradient at 0 is 0."""
+    return np.where(x > 0, x, 0.0)
+
+
+@relu.def_backward
+def relu_backward(g, out, x):
+    return np.where(x > 0, g, 0.0),
+
+
+@Op
+def relu6(x):
+    """``x`` limited to [0, 6]; the gradient at 0 and at 6 is 0."""
+    return np.where(x > 0, np.where(x < 6, x, 6.0), 0.0)
+
+
+@relu6.def_backward
+def relu6_backward(g, out, x):
+    return np.where((x > 0) & (x < 6), g, 0.0),
+
+
+@Op
+def prelu(x, slope):
+    """``x`` where it is positive, else ``slope * x``. x [B, C, ...], slope [C] or one number; at 0 the slope counts."""
+    return np.where(x > 0, x, _per_channel(slope, x) * x)
+
+
+@prelu.def_backward
+def prelu_backward(g, out, x, slope):
+    per_channel = _per_channel(slope, x)
+    below = np.where(x > 0, 0.0, g * x)
+    return np.where(x > 0, g, g * per_channel), unbroadcast(below, per_channel.shape).reshape(slope.shape)
+
+
+@Op
+def per_channel(v, x):
+    """``v`` [C] as one value for each channel of ``x`` [B, C, ...], shaped to broadcast against it."""
+    return _per_channel(v, x)
+
+
+@per_channel.def_backward
+def per_channel_backward(g, out, v, x):
+    return g.reshape(v.shape), None
+
+
+@Op
+def reshape(x, *, shape):
+    """``x`` in another shape, in C order; one size may be -1."""
+    return x.reshape(shape)
+
+
+@reshape.def_backward
+def reshape_backward(g, out, x, *, shape):
+    return g.reshape(x.shape),
+
+
+@Op
+def flatten(x):
+    """[B, ...] as [B, -1]."""
+    return x.reshape(len(x), -1)
+
+
+@flatten.def_backward
+def flatten_backward(g, out, x):
+    return g.reshape(x.shape),
+
+
+@Op
+def pixel_shuffle(x, *, factor):
+    """[B, C r^2, H, W] as [B, C, H r, W r] for r = ``factor``: channel c r^2 + i r + j goes to place (i, j) of a block."""
+    b, c, h, w = x.shape
+    if c % factor**2:
+        raise ValueError(f"x has {c} channels: expected a multiple of factor^2 = {factor**2}")
+    blocks = x.reshape(b, c // factor**2, factor, factor, h, w)
+    return blocks.transpose(0, 1, 4, 2, 5, 3).reshape(b, c // factor**2, h * factor, w * factor)
+
+
+@pixel_shuffle.def_backward
+def pixel_shuffle_backward(g, out, x, *, factor):
+    b, c, h, w = x.shape
+    blocks = g.reshape(b, c // factor**2, h, factor, w, factor)
+    return blocks.transpose(0, 1, 3, 5, 2, 4).reshape(x.shape),
+
+
+@Op
+def sum_all(x):
+    """The sum of all elements, in a fixed order."""
+    return total(x)
+
+
+@sum_all.def_backward
+def sum_all_backward(g, out, x):
+    return np.full(x.shape, float(g)),
+
+
+@Op.taking_fixed
+def dequantize(x):
+    """The reals that a Fixed stands for."""
+    return reals(x)
+
+
+@dequantize.def_backward
+def dequantize_backward(g, out, x):
+    return g,
+
+
+@Op
+def quantize_gradient(x, *, quantizer):
+    """``x`` itself; on the way back the gradient takes the values that ``quantizer`` gives it.
+
+    quantizer : a function of the gradient that returns a Fixed (or an array).
+    """
+    return x
+
+
+@quantize_gradient.def_backward
+def quantize_gradient_backward(g, out, x, *, quantizer):
+    return reals(quantizer(g)),
+
+
+def _per_channel(v: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return v if v.ndim == 0 else v.reshape(1, -1, *(1,) * (x.ndim - 2))

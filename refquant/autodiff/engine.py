@@ -1,0 +1,141 @@
+"""Reverse-mode differentiation of functions of arrays and of integer tensors.
+
+An `Op` is a function with its backward rule beside it. Applied to `Tensor`s it gives a Tensor that remembers the op and
+its inputs; `gradients` walks that graph backward. Rules are stateless and nothing is stored on a tensor, so one graph
+can be asked as often as one likes.
+
+    @Op
+    def square(x):
+        return x * x
+
+    @square.def_backward
+    def square_backward(g, out, x):
+        return 2 * x * g,
+"""
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from refquant.autodiff.values import INTEGER
+
+OPS: dict[str, Op] = {}
+
+
+class Op:
+    """A function of values and its backward rule.
+
+    ``forward(*inputs, **params)`` : the inputs are float64 arrays, or None, and for an op `taking_fixed` also Fixed;
+        the result is an array or Fixed. Called with at least one Tensor it returns a Tensor, else the bare result.
+    ``backward(g, out, *inputs, **params)`` : for each input its gradient, an array of the input's shape (for a Fixed:
+        with respect to its value), or None for an input that has none. ``g`` is the gradient of ``out``.
+    """
+
+    def __init__(self, forward: Callable, takes_fixed: bool = False):
+        functools.update_wrapper(self, forward)
+        self.name = forward.__name__
+        self.forward, self.takes_fixed = forward, takes_fixed
+        self.backward: Callable[..., Sequence[np.ndarray | None]] | None = None
+        if self.name in OPS:
+            raise ValueError(f"op {self.name!r} is defined twice: expected names of their own")
+        OPS[self.name] = self
+
+    @classmethod
+    def taking_fixed(cls, forward: Callable) -> Op:
+        """The decorator of an op whose inputs may be Fixed."""
+        return cls(forward, takes_fixed=True)
+
+    def def_backward(self, rule: Callable) -> Callable:
+        """The decorator of the op's backward rule."""
+        self.backward = rule
+        return rule
+
+    def __call__(self, *inputs, **params) -> Any:
+        values = [x.value if isinstance(x, Tensor) else as_value(x) for x in inputs]
+        for name, value in params.items():
+            if isinstance(value, Tensor):
+                raise TypeError(f"{self.name}: {name} is a Tensor: expected Tensors among the inputs, in front")
+        if not self.takes_fixed and any(isinstance(v, INTEGER) for v in values):
+            raise TypeError(f"{self.name} takes real arrays: dequantize a Fixed input first")
+        out = self.forward(*values, **params)
+        return Tensor(out, self, inputs, values, params) if any(isinstance(x, Tensor) for x in inputs) else out
+
+
+class Tensor:
+    """A value, float64 or Fixed, and how it was made: the op, its inputs, their values, its parameters."""
+
+    def __init__(self, value, op: Op | None = None, inputs: Sequence = (), values: Sequence = (),
+                 params: dict[str, Any] | None = None):
+        self.value = as_value(value)
+        self.op, self.inputs, self.values, self.params = op, inputs, values, params or {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    def __repr__(self) -> str:
+        kind = "Fixed" if isinstance(self.value, INTEGER) else "float64"
+        return f"<Tensor {kind} {list(self.shape)} {'given' if self.op is None else self.op.name}>"
+
+    def __add__(self, other): return OPS["add"](self, other)
+    def __radd__(self, other): return OPS["add"](other, self)
+    def __sub__(self, other): return OPS["subtract"](self, other)
+    def __rsub__(self, other): return OPS["subtract"](other, self)
+    def __mul__(self, other): return OPS["multiply"](self, other)
+    def __rmul__(self, other): return OPS["multiply"](other, self)
+    def __truediv__(self, other): return OPS["divide"](self, other)
+    def __rtruediv__(self, other): return OPS["divide"](other, self)
+    def __matmul__(self, other): return OPS["matmul"](self, other)
+    def __neg__(self): return OPS["subtract"](0.0, self)
+
+    __array_ufunc__ = None  # so that array + tensor asks the tensor
+
+
+def as_value(x) -> Any:
+    """``x`` as an op takes it: Fixed and None as they are, all else a float64 array."""
+    return x if x is None or isinstance(x, INTEGER) else np.asarray(x, np.float64)
+
+
+def gradients(out: Tensor, wrt: Iterable[Tensor], g=None) -> list[np.ndarray]:
+    """The gradient of ``out`` with respect to each tensor of ``wrt``; zeros for one that it does not depend on.
+
+    g : the gradient of a later scalar with respect to ``out``, of its shape; 1 unless given, for a scalar ``out``.
+    Raises ValueError for a shape that does not fit, or a rule that returns one.
+    """
+    wrt = list(wrt)
+    wanted = {id(x) for x in wrt}
+    g = np.ones(()) if g is None and out.shape == () else np.asarray(np.nan if g is None else g, np.float64)
+    if g.shape != out.shape:
+        raise ValueError(f"out has shape {out.shape} and g {g.shape}: expected g of out's shape, or a scalar out")
+    found = {id(out): g}
+    for node in reversed(_inputs_first(out)):
+        g = found.get(id(node)) if id(node) in wanted else found.pop(id(node), None)
+        if node.op is None or g is None:
+            continue
+        if node.op.backward is None:
+            raise ValueError(f"op {node.op.name!r} has no backward rule: expected one by def_backward")
+        for x, g_x in zip(node.inputs, node.op.backward(g, node.value, *node.values, **node.params), strict=True):
+            if isinstance(x, Tensor) and g_x is not None:
+                if np.shape(g_x) != x.shape:
+                    raise ValueError(f"backward of {node.op.name} gave shape {np.shape(g_x)} for an input {x.shape}")
+                found[id(x)] = found[id(x)] + g_x if id(x) in found else g_x
+    return [found[id(x)] if id(x) in found else np.zeros(x.shape) for x in wrt]
+
+
+def _inputs_first(out: Tensor) -> list[Tensor]:
+    """The tensors that ``out`` depends on, each after its inputs; iterative, so depth is no limit."""
+    order: list[Tensor] = []
+    seen: set[int] = set()
+    stack = [(out, False)]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((x, False) for x in node.inputs if isinstance(x, Tensor))
+    return order

@@ -1,0 +1,70 @@
+"""Pooling over images [B, C, H, W].
+
+    max pooling      the largest value of a window; its gradient goes to the first place that holds it
+    average pooling  the mean of a window
+    global pooling   the mean of a whole channel: [B, C]
+"""
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from refquant.autodiff.engine import Op
+from refquant.reals import mean
+
+
+@Op
+def max_pool(x, *, size, stride=None):
+    """The largest of each window of ``size`` x ``size``, ``stride`` (its size unless given) apart, no padding."""
+    return _windows(x, size, stride).max(axis=(4, 5))
+
+
+@max_pool.def_backward
+def max_pool_backward(g, out, x, *, size, stride=None):
+    windows = _windows(x, size, stride)
+    first = windows.reshape(*g.shape, -1).argmax(axis=-1)
+    return _scattered([np.where(first == k, g, 0.0) for k in range(size * size)], x.shape, size, stride),
+
+
+@Op
+def average_pool(x, *, size, stride=None):
+    """The mean of each window of ``size`` x ``size``, ``stride`` (its size unless given) apart, no padding."""
+    return mean(_windows(x, size, stride), axis=(4, 5))
+
+
+@average_pool.def_backward
+def average_pool_backward(g, out, x, *, size, stride=None):
+    return _scattered([g / size**2] * size**2, x.shape, size, stride),
+
+
+@Op
+def global_average_pool(x):
+    """[B, C, H, W] to [B, C]: the mean over all places."""
+    return mean(x, axis=(2, 3))
+
+
+@global_average_pool.def_backward
+def global_average_pool_backward(g, out, x):
+    share = g / (x.shape[2] * x.shape[3])
+    return np.broadcast_to(share[:, :, None, None], x.shape).copy(),
+
+
+def _windows(x: np.ndarray, size: int, stride: int | None) -> np.ndarray:
+    """[B, C, OH, OW, size, size] views."""
+    if x.ndim != 4 or not 1 <= size <= min(x.shape[2:]):
+        raise ValueError(f"size = {size!r}: expected a window that fits images [B, C, H, W]; x has shape {x.shape}")
+    stride = size if stride is None else stride
+    return sliding_window_view(x, (size, size), axis=(2, 3))[:, :, ::stride, ::stride]
+
+
+def _scattered(shares: list[np.ndarray], shape: tuple[int, ...], size: int, stride: int | None) -> np.ndarray:
+    """The gradient of x: ``shares[i * size + j]`` [B, C, OH, OW] added where place (i, j) of each window lies."""
+    stride = size if stride is None else stride
+    out = np.zeros(shape)
+    for k, share in enumerate(shares):
+        i, j = divmod(k, size)
+        oh, ow = share.shape[2:]
+        out[:, :, i:i + (oh - 1) * stride + 1:stride, j:j + (ow - 1) * stride + 1:stride] += share
+    return out
+
+

@@ -1,0 +1,148 @@
+"""Products: matrix product, linear layer, convolution. Two Fixed operands make an integer product, forward and backward.
+
+    forward          y  = x w         a sum over inputs
+    input gradient   dx = q_x(g) w    a sum over outputs     q_x, q_w: the layer's gradient quantizers, functions of the
+    weight gradient  dw = q_w(g) x    a sum over the batch   output gradient; two different ones are a bifurcation
+
+Codes are multiplied and summed in an accumulator that cannot overflow; the scales multiply the total, once. A sum of
+Fixed tensors is multiplied part by part. A real operand on either side makes the real product, in a fixed order.
+
+A weight with one scale per output channel cannot be summed over outputs with integers alone, so its scale moves over to
+the gradient before that is quantized:  sum over o of g[o] s[o] w[o]  (`moved_scale`).
+"""
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refquant import reals as real
+from refquant.autodiff.engine import Op
+from refquant.autodiff.values import parts, reals
+from refquant.gemm import Geometry, conv_fixed, conv_input_gradient_fixed, conv_weight_gradient_fixed, gather, matmul_fixed
+from refquant.gemm.fixed import exact_accumulator, transposed
+from refquant.gemm.geometry import DENSE
+from refquant.integers import Fixed
+from refquant.integers.fixed import along
+
+
+@dataclass(frozen=True)
+class Call:
+    """One integer product: which, of what, with which sums (a Fixed of the accumulator's format)."""
+
+    operation: str  # gemm.forward, gemm.dx, gemm.dw, conv.forward, conv.dx, conv.dw
+    a: Fixed
+    b: Fixed
+    accumulators: Fixed
+    geometry: Geometry | None = None
+
+
+_calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[list[Call]]:
+    """The integer products made while the ``with`` block runs, in order: a trace."""
+    calls: list[Call] = []
+    token = _calls.set(calls)
+    try:
+        yield calls
+    finally:
+        _calls.reset(token)
+
+
+@Op.taking_fixed
+def matmul(a, b, *, input_gradient=None, weight_gradient=None):
+    """``a`` [M, K] times ``b`` [K, N]; the gradient quantizers are for a's gradient and for b's."""
+    return _matmul("gemm.forward", a, b)
+
+
+@matmul.def_backward
+def matmul_backward(g, out, a, b, *, input_gradient=None, weight_gradient=None):
+    return (_matmul("gemm.dx", _quantized(input_gradient, g), _turned(b)),
+            _matmul("gemm.dw", _turned(a), _quantized(weight_gradient, g)))
+
+
+@Op.taking_fixed
+def linear(x, w, *, input_gradient=None, weight_gradient=None):
+    """``x`` [B, in] times the transpose of ``w`` [out, in] (per tensor, or per output: axis 0)."""
+    return _matmul("gemm.forward", x, _turned(w))
+
+
+@linear.def_backward
+def linear_backward(g, out, x, w, *, input_gradient=None, weight_gradient=None):
+    g_moved, w_moved = (g, w) if input_gradient is None else moved_scale(g, w)
+    return (_matmul("gemm.dx", _quantized(input_gradient, g_moved), w_moved),
+            _matmul("gemm.dw", _turned(_quantized(weight_gradient, g)), x))
+
+
+@Op.taking_fixed
+def conv(x, w, *, geometry=DENSE, input_gradient=None, weight_gradient=None):
+    """``x`` [B, C, H, W] convolved with ``w`` [O, C/groups, KH, KW] (per tensor, or per output channel: axis 0)."""
+    terms = int(np.prod(w.shape[1:]))
+    return _product("conv.forward", x, w, geometry,
+                    lambda p, q: conv_fixed(p, q, geometry, accumulator=exact_accumulator(p, q, terms)),
+                    lambda p, q: gather.forward(p, q, geometry, _real_product)[0])
+
+
+@conv.def_backward
+def conv_backward(g, out, x, w, *, geometry=DENSE, input_gradient=None, weight_gradient=None):
+    size, kernel = x.shape[2:], w.shape[2:]
+    outputs, places = int(np.prod((w.shape[0] // geometry.groups, *kernel))), g.size // g.shape[1]
+    g_moved, w_moved = (g, w) if input_gradient is None else moved_scale(g, w)
+    g_x = _product("conv.dx", _quantized(input_gradient, g_moved), w_moved, geometry,
+                   lambda p, q: conv_input_gradient_fixed(p, q, size, geometry,
+                                                          accumulator=exact_accumulator(p, q, outputs)),
+                   lambda p, q: gather.input_gradient(p, q, size, geometry, _real_product)[0])
+    g_w = _product("conv.dw", x, _quantized(weight_gradient, g), geometry,
+                   lambda p, q: conv_weight_gradient_fixed(p, q, kernel, geometry,
+                                                           accumulator=exact_accumulator(p, q, places)),
+                   lambda p, q: gather.weight_gradient(p, q, w.shape, geometry, _real_product)[0])
+    return g_x, g_w
+
+
+def moved_scale(g: np.ndarray, w) -> tuple[np.ndarray, Any]:
+    """``(g s, w / s)`` for a Fixed ``w`` with a scale ``s`` per output channel (axis 0; g's axis 1); else both as given."""
+    if not isinstance(w, Fixed) or np.ndim(w.scale) == 0:
+        return g, w
+    return g * along(np.asarray(w.scale), 1, g.ndim), Fixed(w.codes, 1.0, w.format, w.zero_point, w.axis)
+
+
+def _quantized(quantizer: Callable | None, g: np.ndarray):
+    return g if quantizer is None else quantizer(g)
+
+
+def _matmul(operation: str, a, b) -> np.ndarray:
+    return _product(operation, a, b, None,
+                    lambda p, q: matmul_fixed(p, q, accumulator=exact_accumulator(p, q, p.shape[1])), real.matmul)
+
+
+def _product(operation: str, a, b, geometry: Geometry | None, integer: Callable[[Fixed, Fixed], Fixed],
+             in_reals: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """The integer products of all parts, added as reals; or the real product where an operand is real."""
+    if not (parts(a) and parts(b)):
+        return in_reals(reals(a), reals(b))
+    out, calls = None, _calls.get()
+    for p in parts(a):
+        for q in parts(b):
+            accumulators = integer(p, q)
+            if calls is not None:
+                calls.append(Call(operation, p, q, accumulators, geometry))
+            out = accumulators.value if out is None else out + accumulators.value
+    return out
+
+
+def _real_product(a: np.ndarray, b: np.ndarray, outputs: slice) -> tuple[np.ndarray]:
+    return real.matmul(a, b),
+
+
+def _turned(value):
+    """A matrix transposed: real, Fixed, or a sum of Fixed."""
+    if not parts(value):
+        return value.T
+    turned = tuple(transposed(part) for part in parts(value))
+    return turned[0] if len(turned) == 1 else type(value)(turned)

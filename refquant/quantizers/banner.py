@@ -1,0 +1,83 @@
+"""Banner, Hubara, Hoffer, Soudry 2018: Scalable Methods for 8-bit Training of Neural Networks (arXiv 1805.11046).
+
+Every tensor is quantized on the range [a, b] it covers, in M bits.
+
+    paper, GEMMLOWP     a <- min(a, 0), b <- max(b, 0),  s = (b - a) / (2^M - 1),  z = round(-a / s)
+                        codes = round(clip(x / s + z, 0, 2^M - 1)),  value = s (codes - z)        0 is exact
+    authors' code       s = max((b - a) / (2^M - 1), 1e-8)
+                        codes = round(clip((x - a) / s, 0, 2^M - 1)),  value = s codes + a         0 is not
+
+Backward, both: the identity, also where x is clipped. (It is the derivative with the whole quantization error constant.)
+
+    weights        the tensor's min and max                          rounded to nearest
+    activations    the batch's mean of each sample's min and max; in evaluation their running means
+    gradients      the tensor's min and max                          rounded stochastically
+
+Gradient bifurcation: the input gradient is made of the output gradient in 8 bits, the weight gradient of a copy in 16
+bits, or of the output gradient itself (sections 1 and 4 say either): the two gradient quantizers of a product differ.
+
+Range BN is `refquant.autodiff.normalization.range_batch_norm`.
+
+Notes: the paper rounds activations to nearest; the authors' code rounds them stochastically, by an argument in the wrong
+place, which is not imitated here. The floor 1e-8 of its step destroys gradients that span less than 255e-8.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from refquant.autodiff.engine import Op
+from refquant.autodiff.values import with_offset
+from refquant.integers import IntFormat, affine
+from refquant.integers.rounding import Frozen, half_even
+from refquant.quantizers.grid import check_variant, on_grid
+from refquant.reals import mean
+
+LEAST_STEP = 1e-8  # of the authors' code
+
+
+@Op
+def banner_quantize(x, *, range_min, range_max, bits, rounding=half_even, variant="paper"):
+    """``x`` on the range [range_min, range_max] in ``bits`` unsigned bits: a Fixed, or for the authors' a FixedSum.
+
+    x : any shape.  range_min <= range_max : real numbers, per tensor.
+    Raises ValueError for a range that is not finite or is the wrong way round, and NaN in ``x``.
+    """
+    format = IntFormat(bits, signed=False)
+    if check_variant(variant) == "authors":
+        scale = _authors_scale(range_min, range_max, format)
+        grid = on_grid((x - range_min) / scale, scale, format, rounding=rounding)
+        return grid + range_min if isinstance(rounding, Frozen) else with_offset(grid, float(range_min))
+    scale, zero_point = affine.gemmlowp(range_min, range_max, format)
+    return on_grid(x / scale + zero_point, scale, format, zero_point=zero_point, rounding=rounding)
+
+
+@banner_quantize.def_backward
+def banner_quantize_backward(g, out, x, *, range_min, range_max, bits, rounding=half_even, variant="paper"):
+    return g,
+
+
+def _authors_scale(range_min, range_max, format: IntFormat) -> float:
+    if not (np.isfinite(range_min) and np.isfinite(range_max) and range_min <= range_max):
+        raise ValueError(f"range [{range_min!r}, {range_max!r}]: expected finite numbers, range_min <= range_max")
+    return max((float(range_max) - float(range_min)) / format.qmax, LEAST_STEP)
+
+
+def tensor_range(x: np.ndarray) -> tuple[float, float]:
+    """``(min, max)`` of the whole tensor: the range of weights and of gradients."""
+    if x.size == 0:
+        raise ValueError(f"x has shape {x.shape}: expected at least one element to take a range of")
+    return float(x.min()), float(x.max())
+
+
+def per_sample_range(x: np.ndarray) -> tuple[float, float]:
+    """The mean over the batch [B, ...] of each sample's min, and of its max: the range of activations in training."""
+    samples = np.asarray(x, np.float64).reshape(len(x), -1)
+    return float(mean(samples.min(1))), float(mean(samples.max(1)))
+
+
+def update_running(running, batch, momentum: float = 0.1):
+    """``momentum * running + (1 - momentum) * batch``: the authors' running mean, which keeps a tenth of the past.
+
+    Their buffers start at 0 and serve evaluation. (PyTorch's batch norm uses momentum the other way round.)
+    """
+    return momentum * running + (1 - momentum) * batch

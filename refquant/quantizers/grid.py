@@ -1,0 +1,61 @@
+"""What the quantizers of all five papers end with: reals in units of codes, clipped, rounded, and stored as integers.
+
+    codes = round(clip(u, qmin, qmax))        value = scale * (codes - zero_point)
+
+The rounding is an argument. Besides those of `refquant.integers` there is the released code's own stochastic rounding,
+`Dithered`; and `refquant.integers.rounding.Frozen`, which measures straight-through gradients: rounding then is not
+rounding at all, so what comes back are reals and not a Fixed.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from refquant.integers import Fixed, IntFormat, rounding
+from refquant.integers.fixed import along
+from refquant.integers.quantize import choice
+from refquant.integers.rounding import Frozen, half_even, named
+
+
+def on_grid(u: np.ndarray, scale, format: IntFormat, *, zero_point: int = 0, axis: int | None = None, rounding=half_even):
+    """The Fixed tensor whose codes are ``u`` (reals, in units of codes) clipped to ``format`` and rounded.
+
+    Raises ValueError where ``u`` is NaN, which has no code, and for a scale that is not positive and finite.
+    """
+    if np.isnan(u).any():
+        where = tuple(int(i) for i in np.argwhere(np.isnan(u))[0])
+        raise ValueError(f"x is NaN at {where}, or its scale is: a NaN has no code")
+    rounded = named(rounding)(np.clip(u, format.qmin, format.qmax))
+    if isinstance(rounding, Frozen):
+        return along(np.asarray(scale), axis, u.ndim) * (rounded - zero_point)
+    codes = np.clip(rounded, format.qmin, format.qmax).astype(format.dtype)
+    return Fixed(codes, scale, format, zero_point, axis)
+
+
+@dataclass(frozen=True, eq=False)
+class Dithered:
+    """Stochastic rounding as Banner's and Kim's released codes have it: half_even of the value plus noise.
+
+    noise : reals, uniform on (-1/2, 1/2), broadcast against what is rounded.
+    """
+
+    noise: np.ndarray
+    name = "dithered"
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return rounding.half_even(x + self.noise)
+
+
+def inside(u: np.ndarray, format: IntFormat) -> np.ndarray:
+    """Where ``u``, in units of codes, is within the format, both ends included: where a clip passes the gradient."""
+    return (u >= format.qmin) & (u <= format.qmax)
+
+
+VARIANTS = ("paper", "authors")
+
+
+def check_variant(variant: str) -> str:
+    """``variant``, or a ValueError: "paper" is what the paper says, "authors" what its released code does."""
+    choice("variant", variant, VARIANTS)
+    return variant

@@ -1,0 +1,145 @@
+"""Liu, Cheng, Huang, Xing, Shen 2022: Nonuniform-to-Uniform Quantization (arXiv 2111.14826): N2UQ.
+
+n bits, K = 2^n - 1 learned intervals a_1..a_K from a start s, input and output scales b1, b2 (all per tensor):
+
+    grid        d_0 = s,  d_i = s + a_1 + ... + a_i           a_i counts as at least eps
+    thresholds  T_i = d_{i-1} + a_i / 2                       the middle of interval i          (eq. 10)
+    forward     z = b1 x,  q(z) = number of T_i <= z,  y = b2 Delta q(z)                        (eq. 2)
+    E(z)        sum over i of clip((z - d_{i-1}) / a_i, 0, 1): the mean of a stochastic q
+
+Backward, G-STE: the derivative of E. In segment i, where z lies between d_{i-1} and d_i (outside all segments: 0):
+
+    dE/dz = 1 / a_i,  dE/ds = -1 / a_i,  dE/da_k = -1 / a_i for k < i,  -(z - d_{i-1}) / a_i^2 for k = i,  0 for k > i
+    dL/db2 = sum of g Delta q, of the forward's own q;  dL/da_k = 0 where a_k <= eps
+
+    paper           Delta = 1,      a threshold belongs to the level above,  segments [d_{i-1}, d_i)
+    authors' code   Delta = 2 / K,  to the level below,                      segments (d_{i-1}, d_i]
+
+Weights, entropy preserving, per filter (section 3.2.3 and appendix A):
+
+    sf = (2^n - 1) / 2^(n-1) * mean|W|,   F(w) = 2 / K * round((clip(w, -1, 1) + 1) K / 2) - 1
+    paper  W_q = F(W / sf)        authors' code  W_q = sf F(W / sf)
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from refquant.autodiff.engine import Op
+from refquant.integers import Fixed, IntFormat
+from refquant.integers.fixed import along
+from refquant.integers.quantize import choice
+from refquant.integers.rounding import Frozen, half_even
+from refquant.quantizers.grid import check_variant, on_grid
+from refquant.reals import mean, total
+
+
+@Op
+def n2uq_quantize(x, a, start, scale1, scale2, *, bits, eps=1e-3, variant="paper"):
+    """``x`` of any shape as levels 0..K of learned thresholds: a Fixed of scale |b2| Delta (signed where b2 < 0).
+
+    a [K]; start, scale1, scale2: one number each.  Raises ValueError for other shapes, NaN, or scale2 = 0.
+    """
+    grid, lengths, delta = _grid(a, start, bits, eps, variant)
+    z, output = _one(scale1, "scale1") * x, _one(scale2, "scale2")
+    if np.isnan(z).any() or np.isnan(grid).any():
+        raise ValueError("x, a, start or scale1 holds NaN: a NaN has no level")
+    if output == 0 or not np.isfinite(output):
+        raise ValueError(f"scale2 = {output}: expected a finite number other than 0")
+    q = np.searchsorted(grid[:-1] + lengths / 2, z, side="right" if variant == "paper" else "left")
+    format = IntFormat(bits, signed=False) if output > 0 else IntFormat(bits + 1)
+    return Fixed(q if output > 0 else -q, abs(output) * delta, format)
+
+
+@n2uq_quantize.def_backward
+def n2uq_quantize_backward(g, out, x, a, start, scale1, scale2, *, bits, eps=1e-3, variant="paper"):
+    grid, lengths, delta = _grid(a, start, bits, eps, variant)
+    input_scale, output_scale = _one(scale1, "scale1"), _one(scale2, "scale2")
+    z, levels = input_scale * x, len(lengths)
+    segment = np.searchsorted(grid, z, side="right" if variant == "paper" else "left")  # 1..K; 0 and K + 1 outside
+    within = (segment >= 1) & (segment <= levels)
+    i = np.clip(segment, 1, levels) - 1
+    slope = np.where(within, g * output_scale * delta / lengths[i], 0.0)  # g dy/dz
+    g_a = np.zeros(levels)
+    passed = np.zeros(levels)  # sums of slope over each segment
+    for k in range(levels):
+        here = segment == k + 1
+        passed[k] = total(np.where(here, slope, 0.0))
+        g_a[k] = -total(np.where(here, slope * (z - grid[k]) / lengths[k], 0.0))
+    for k in range(levels):
+        g_a[k] -= total(passed[k + 1:])
+    g_start, g_scale1 = -total(slope), total(slope * x)
+    g_scale2 = total(g * np.abs(out.codes.astype(np.float64))) * delta
+    return (slope * input_scale, np.where(a > eps, g_a, 0.0), g_start.reshape(start.shape),
+            g_scale1.reshape(scale1.shape), g_scale2.reshape(scale2.shape))
+
+
+def expected_level(x, a, start, scale1, scale2, *, bits, eps=1e-3, variant="paper") -> np.ndarray:
+    """``b2 Delta E(b1 x)``: the mean of the stochastic quantizer, whose derivative G-STE is (but for b2)."""
+    grid, lengths, delta = _grid(a, start, bits, eps, variant)
+    z = (_one(scale1, "scale1") * np.asarray(x, np.float64))[..., None]
+    return _one(scale2, "scale2") * delta * total(np.clip((z - grid[:-1]) / lengths, 0, 1), -1)
+
+
+def initial_intervals(bits: int) -> np.ndarray:
+    """a_i = 2 / K: with start 0 and both scales 1 the uniform quantizer of [0, 2]."""
+    levels = 2**bits - 1
+    return np.full(levels, 2 / levels)
+
+
+def _grid(a, start, bits: int, eps: float, variant: str) -> tuple[np.ndarray, np.ndarray, float]:
+    """``(d_0..d_K, a_1..a_K at least eps, Delta)``."""
+    levels = 2**bits - 1
+    if np.shape(a) != (levels,):
+        raise ValueError(f"a has shape {np.shape(a)}: expected [{levels}], an interval for each step of {bits} bits")
+    lengths = np.where(a > eps, a, eps)
+    grid = [_one(start, "start")]
+    for length in lengths:
+        grid.append(grid[-1] + float(length))
+    return np.array(grid), lengths, 1.0 if check_variant(variant) == "paper" else 2 / levels
+
+
+def _one(value, name: str) -> float:
+    if np.size(value) != 1:
+        raise ValueError(f"{name} has shape {np.shape(value)}: expected one number")
+    return float(np.reshape(value, ()))
+
+
+GRADIENTS = ("ste", "authors")
+
+
+@Op
+def n2uq_weight(w, *, bits, rounding=half_even, variant="paper", gradient=None):
+    """Weights [out, ...] on 2^bits levels, near equally used, with no level at 0: a Fixed, per filter in "authors".
+
+    gradient : "ste", the straight-through rule, sf constant: dW = g dW_q/dW where |W / sf| <= 1, else 0; or "authors":
+    dW = g / sf everywhere. The paper gives none; "ste" goes with the variant "paper", "authors" with "authors".
+    The levels are odd multiples of half a step, and so take bits + 1 signed bits.
+    """
+    factor, u, levels = _filters(w, bits, variant, gradient)
+    index = on_grid((np.clip(u, -1, 1) + 1) * levels / 2, 1.0, IntFormat(bits, signed=False), rounding=rounding)
+    per_filter = factor if variant == "authors" else np.ones(len(w))
+    if isinstance(rounding, Frozen):
+        return along(per_filter, 0, w.ndim) * (2 * index / levels - 1)
+    codes = 2 * index.codes.astype(np.int64) - levels
+    if variant == "paper":
+        return Fixed(codes, 1 / levels, IntFormat(bits + 1))
+    return Fixed(codes, factor / levels, IntFormat(bits + 1), axis=0)
+
+
+@n2uq_weight.def_backward
+def n2uq_weight_backward(g, out, w, *, bits, rounding=half_even, variant="paper", gradient=None):
+    factor, u, _ = _filters(w, bits, variant, gradient)
+    if (gradient or {"paper": "ste", "authors": "authors"}[variant]) == "authors":
+        return g / along(factor, 0, w.ndim),
+    slope = 1.0 if variant == "authors" else 1 / along(factor, 0, w.ndim)
+    return np.where(np.abs(u) <= 1, g * slope, 0.0),
+
+
+def _filters(w: np.ndarray, bits: int, variant: str, gradient: str | None) -> tuple[np.ndarray, np.ndarray, int]:
+    """``(sf [out], W / sf, K)``; a filter of zeros counts as sf = 1."""
+    check_variant(variant)
+    choice("gradient", gradient, (None, *GRADIENTS))
+    levels = 2**bits - 1
+    magnitude = mean(np.abs(w).reshape(len(w), -1), 1)
+    factor = np.where(magnitude > 0, levels / 2 ** (bits - 1) * magnitude, 1.0)
+    return factor, w / along(factor, 0, w.ndim), levels

@@ -1,0 +1,181 @@
+"""Jin, Yang, Liao 2019: Towards Efficient Training for Neural Network Quantization (arXiv 1912.10207): SAT and CG-PACT.
+
+With a = 2^k - 1 and u in [0, 1], k bits:
+
+    original    q(u) = round(a u) / a                                 DoReFa; the paper's
+    modified    q(u) = min(floor(2^k u), 2^k - 1) / 2^k               AdaBits
+    centered    q(u) = (min(floor(2^k u), 2^k - 1) + 1/2) / 2^k       AdaBits; mean 0
+
+Weights [out, ...]:  W_hat = tanh W / T, T = max|tanh W| (clamped);  Q = 2 q((W_hat + 1) / 2) - 1
+    backward, straight through q:  dW = G sech^2(W) / T,  and with T differentiated, as the authors' code does, at its
+    element j less  sign(W_j) sech^2(W_j) / T^2 * sum(G tanh W)
+
+SAT, for layers that no batch norm follows:  Q* = s Q, s a constant in backward
+    constant    s = 1 / sqrt(n_out VAR[Q])          n_out: outputs, times the kernel's places for a convolution
+    stddev      s = sqrt(VAR[W] / VAR[Q])           VAR: sample variance, N - 1
+
+Activations, x~ = clip(x, 0, alpha):  y = alpha q(x~ / alpha), q original
+    dy/dx = 1 for 0 < x < alpha, else 0
+    PACT        dy/dalpha = 1 for x >= alpha, else 0
+    CG-PACT     dy/dalpha = 1 for x >= alpha, else q(x~ / alpha) - x~ / alpha
+    two-sided   x~ = clip(x, -alpha, alpha), y = alpha (2 q((x~ / alpha + 1) / 2) - 1); dy/dalpha = -1 for x <= -alpha
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from refquant.autodiff.engine import Op
+from refquant.integers import Fixed, IntFormat, rounding
+from refquant.integers.quantize import choice
+from refquant.integers.rounding import Frozen, half_even
+from refquant.quantizers.grid import check_variant, on_grid
+from refquant.reals import mean, tanh, total
+
+SCHEMES = ("original", "modified", "centered")
+RESCALES = (None, "constant", "stddev")
+
+
+@Op
+def q_k(u, *, bits, scheme="original", rounding=half_even):
+    """``u`` (in [0, 1]; clipped to it) on the grid of ``scheme`` in ``bits`` bits."""
+    choice("scheme", scheme, SCHEMES)
+    if scheme == "original":
+        format = IntFormat(bits, signed=False)
+        return on_grid(format.qmax * u, 1 / format.qmax, format, rounding=rounding)
+    index = _index(u, bits, rounding)
+    if isinstance(rounding, Frozen):
+        return (index + (scheme == "centered") / 2) / 2**bits
+    if scheme == "modified":
+        return Fixed(index.astype(np.int64), 2.0**-bits, IntFormat(bits, signed=False))
+    return Fixed(2 * index.astype(np.int64) + 1, 2.0 ** -(bits + 1), IntFormat(bits + 1, signed=False))
+
+
+@q_k.def_backward
+def q_k_backward(g, out, u, *, bits, scheme="original", rounding=half_even):
+    return np.where((u >= 0) & (u <= 1), g, 0.0),
+
+
+def _index(u: np.ndarray, bits: int, frozen) -> np.ndarray:
+    """min(floor(2^k u), 2^k - 1); with a Frozen, 2^k u and the error that this made once."""
+    down = frozen if isinstance(frozen, Frozen) else rounding.floor
+    levels = 2.0**bits * np.clip(u, 0, 1)
+    return down(levels) if down is frozen else np.clip(down(levels), 0, 2**bits - 1)
+
+
+@Op
+def sat_weight(w, *, bits, scheme="original", rescale=None, rounding=half_even, variant="paper"):
+    """Weights [out, ...] as DoReFa's levels in [-1, 1], times SAT's scale: a Fixed, per tensor.
+
+    rescale : None, "constant" or "stddev".  variant : whether T is constant in backward ("paper", which does not say;
+    this is how others read it) or differentiated ("authors").
+    The levels of original and centered are odd multiples of half a step, and so take bits + 1 signed bits.
+    """
+    choice("rescale", rescale, RESCALES)
+    check_variant(variant)
+    levels = _levels(w, bits, scheme, rounding)
+    if isinstance(levels, np.ndarray):  # a Frozen rounding; the scale, a constant, is that of the rounded weights
+        return levels * _sat_scale(w, _levels(w, bits, scheme, rounding.rounding).value, rescale)
+    return Fixed(levels.codes, levels.scale * _sat_scale(w, levels.value, rescale), levels.format, levels.zero_point)
+
+
+@sat_weight.def_backward
+def sat_weight_backward(g, out, w, *, bits, scheme="original", rescale=None, rounding=half_even, variant="paper"):
+    levels = _levels(w, bits, scheme, rounding.rounding if isinstance(rounding, Frozen) else rounding)
+    return _clamp_gradient(g * _sat_scale(w, levels.value, rescale), w, variant),
+
+
+@Op
+def sat_clamp(w, *, rescale=None, variant="paper"):
+    """The clamped weights tanh W / max|tanh W|, times SAT's scale: full precision's weights under the same rules."""
+    clamped = _clamped(w)[0]
+    return clamped * _sat_scale(w, clamped, rescale)
+
+
+@sat_clamp.def_backward
+def sat_clamp_backward(g, out, w, *, rescale=None, variant="paper"):
+    return _clamp_gradient(g * _sat_scale(w, _clamped(w)[0], rescale), w, variant),
+
+
+def _levels(w: np.ndarray, bits: int, scheme: str, rounding):
+    """2 q((W_hat + 1) / 2) - 1 as a Fixed; reals for a Frozen rounding."""
+    u = _clamped(w)[0] * 0.5 + 0.5
+    q = q_k.forward(u, bits=bits, scheme=scheme, rounding=rounding)
+    if isinstance(rounding, Frozen):
+        return 2 * q - 1
+    codes = q.codes.astype(np.int64)
+    if scheme == "modified":
+        return Fixed(codes, 2.0 ** (1 - bits), q.format, 1 << (bits - 1))
+    top = 2**bits - 1 if scheme == "original" else 2**bits
+    doubled = 2 * codes if scheme == "original" else codes  # centered's codes are 2 index + 1 already
+    return Fixed(doubled - top, 1 / top, IntFormat(bits + 1))
+
+
+def _clamped(w: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """``(W_hat, tanh W, T)``."""
+    bent = tanh(w)
+    highest = float(np.abs(bent).max(initial=0.0))
+    if highest == 0:
+        raise ValueError("w is 0 everywhere: expected weights to divide by the largest of")
+    return bent / highest, bent, highest
+
+
+def _clamp_gradient(g: np.ndarray, w: np.ndarray, variant: str) -> np.ndarray:
+    _, bent, highest = _clamped(w)
+    slope = (1 - bent) * (1 + bent)  # sech^2
+    g_w = g * slope / highest
+    if check_variant(variant) == "authors":
+        j = np.unravel_index(np.abs(bent).argmax(), w.shape)
+        g_w[j] -= np.sign(bent[j]) * slope[j] / highest**2 * total(g * bent)
+    return g_w
+
+
+def _sat_scale(w: np.ndarray, effective: np.ndarray, rescale: str | None) -> float:
+    """SAT's constant s for the weights in use, ``effective``."""
+    if rescale is None:
+        return 1.0
+    if rescale == "stddev":
+        return float(np.sqrt(_variance(w) / _variance(effective)))
+    outputs = w.shape[0] * int(np.prod(w.shape[2:]))
+    return float(1 / np.sqrt(outputs * _variance(effective)))
+
+
+def _variance(x: np.ndarray) -> float:
+    if x.size < 2:
+        raise ValueError(f"w has shape {x.shape}: expected at least two weights to take a variance of")
+    difference = x - mean(x)
+    return float(total(difference * difference) / (x.size - 1))
+
+
+@Op
+def pact(x, alpha, *, bits, calibrated=True, two_sided=False, rounding=half_even):
+    """``x`` clipped at ``alpha`` (its magnitude counts) and quantized: unsigned bits, or two-sided bits + 1 signed.
+
+    alpha : one number, learned.  calibrated : CG-PACT's gradient of alpha rather than PACT's.
+    """
+    clip = _clip_level(alpha)
+    top = 2**bits - 1
+    if not two_sided:
+        return on_grid(top * (np.clip(x, 0, clip) / clip), clip / top, IntFormat(bits, signed=False), rounding=rounding)
+    index = on_grid(top * ((np.clip(x, -clip, clip) / clip + 1) / 2), 1.0, IntFormat(bits, signed=False),
+                    rounding=rounding)
+    if isinstance(rounding, Frozen):
+        return clip * (2 * index / top - 1)
+    return Fixed(2 * index.codes.astype(np.int64) - top, clip / top, IntFormat(bits + 1))
+
+
+@pact.def_backward
+def pact_backward(g, out, x, alpha, *, bits, calibrated=True, two_sided=False, rounding=half_even):
+    clip = _clip_level(alpha)
+    above, below = x >= clip, (x <= -clip) if two_sided else (x <= 0)
+    between = ~above & ~below
+    value = out if isinstance(out, np.ndarray) else out.value
+    error = (value - np.clip(x, -clip if two_sided else 0, clip)) / clip if calibrated else 0.0
+    slope = np.where(above, 1.0, np.where(between, error, -1.0 if two_sided else 0.0))
+    g_alpha = total(g * slope) * np.sign(alpha)
+    return np.where(between, g, 0.0), g_alpha.reshape(alpha.shape)
+
+
+def _clip_level(alpha: np.ndarray) -> float:
+    if alpha.size != 1 or not np.isfinite(alpha).all() or not alpha.all():
+        raise ValueError(f"alpha = {alpha}: expected one finite number other than 0")
+    return abs(float(alpha.reshape(())))

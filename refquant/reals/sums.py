@@ -1,0 +1,63 @@
+"""Sums and means of float64 in one fixed order, the same bits on every machine.
+
+    total(x):  the first half added to the second, place by place, until one is left; a place without a partner joins
+               the first. Every step is one rounded addition, so the order does not depend on vector units or threads,
+               and the error grows with log2(n) only.
+"""
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Axes = int | tuple[int, ...] | None
+
+
+def total(x: ArrayLike, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
+    """The sum of ``x`` over ``axis`` (one, several, or all), float64; 0 where there is nothing to add."""
+    x = np.asarray(x, np.float64)
+    axes, rest = _split(axis, x.ndim)
+    kept = tuple(x.shape[d] for d in rest)
+    values = np.ascontiguousarray(x.transpose(*axes, *rest)).reshape(-1, *kept) if x.size else np.zeros((1, *kept))
+    while len(values) > 1:
+        half = len(values) // 2
+        added = values[:half] + values[half:2 * half]
+        if len(values) % 2:
+            added[0] += values[-1]
+        values = added
+    out = values[0]
+    return out.reshape([1 if d in axes else n for d, n in enumerate(x.shape)]) if keepdims else out
+
+
+def mean(x: ArrayLike, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
+    """`total` divided by how many there are (at least one)."""
+    x = np.asarray(x, np.float64)
+    return total(x, axis, keepdims) / count(x.shape, axis)
+
+
+def count(shape: tuple[int, ...], axis: Axes = None) -> int:
+    """How many elements of an array of ``shape`` are added for one element of its sum over ``axis``."""
+    axes, _ = _split(axis, len(shape))
+    n = 1
+    for d in axes:
+        n *= shape[d]
+    if n == 0:
+        raise ValueError(f"x has shape {shape}: expected at least one element to average")
+    return n
+
+
+def unbroadcast(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """``g`` summed down to ``shape``, from which it was broadcast: the gradient of broadcasting."""
+    if g.shape == shape:
+        return g
+    new = g.ndim - len(shape)
+    stretched = tuple(d + new for d, n in enumerate(shape) if n == 1 and g.shape[d + new] != 1)
+    return total(g, (*range(new), *stretched)).reshape(shape)
+
+
+def _split(axis: Axes, ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes to sum over, and the others."""
+    axes = tuple(range(ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    if any(not -ndim <= d < ndim for d in axes):
+        raise ValueError(f"axis = {axis}: expected {-ndim} to {ndim - 1} for {ndim} dimensions")
+    axes = tuple(d % ndim for d in axes)
+    return axes, tuple(d for d in range(ndim) if d not in axes)
