@@ -40,3 +40,16 @@ class Progress:
             self.total(count)
         else:
             self.step()
+
+    def loss(self, value: float) -> None:
+        """One step is done, with this loss."""
+        if self.bar is not None:
+            self.bar.set_postfix(loss=f"{value:.4f}", refresh=False)
+            self.bar.update()
+
+    def say(self, line: str) -> None:
+        """Print ``line`` on standard output, above the bar."""
+        if self.bar is not None:
+            self.bar.write(line, file=sys.stdout)
+        else:
+            print(line, flush=True)

@@ -125,7 +125,7 @@ def flatten_backward(g, out, x):
 
 @Op
 def pixel_shuffle(x, *, factor):
-    """[B, C r^2, H, W] as [B, C, H r, W r] for r = ``factor``: channel c r^2 + i r + j goes to place (i, j) of a block."""
+    """[B, C r^2, H, W] as [B, C, H r, W r], r = ``factor``: channel c r^2 + i r + j goes to place (i, j) of a block."""
     b, c, h, w = x.shape
     if c % factor**2:
         raise ValueError(f"x has {c} channels: expected a multiple of factor^2 = {factor**2}")

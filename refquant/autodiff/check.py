@@ -2,9 +2,9 @@
 
     sum(g * d out / d x_i)  ~  sum(g * (out(x + h e_i) - out(x - h e_i))) / 2h
 
-Rounding has no useful derivative. What a straight-through rule is the derivative of: the op with its rounding error held
-constant, so give the op a `refquant.integers.rounding.Frozen` in place of its rounding. Rules that are derivatives of an
-expectation (G-STE, stochastic rounding) are checked with ``of``, the function whose derivative is meant.
+Rounding has no useful derivative. What a straight-through rule is the derivative of: the op with its rounding error
+held constant, so give the op a `refquant.integers.rounding.Frozen` in place of its rounding. Rules that are derivatives
+of an expectation (G-STE, stochastic rounding) are checked with ``of``, the function whose derivative is meant.
 """
 from __future__ import annotations
 
@@ -42,5 +42,6 @@ def gradient_errors(op: Op, *inputs, wrt: Sequence[int] | None = None, of: Calla
             measured[at] = total(g * (ends[0] - ends[1])) / (2 * h)
         rule = rules[i]
         assert rule is not None, f"op {op.name} gives no gradient for input {i}"
+        assert np.shape(rule) == measured.shape, f"op {op.name} gives shape {np.shape(rule)} for input {i}"
         errors.append(float(np.max(np.abs(measured - rule), initial=0.0)))
     return errors

@@ -89,6 +89,7 @@ class Tensor:
     def __truediv__(self, other): return OPS["divide"](self, other)
     def __rtruediv__(self, other): return OPS["divide"](other, self)
     def __matmul__(self, other): return OPS["matmul"](self, other)
+    def __rmatmul__(self, other): return OPS["matmul"](other, self)
     def __neg__(self): return OPS["subtract"](0.0, self)
 
     __array_ufunc__ = None  # so that array + tensor asks the tensor

@@ -103,7 +103,7 @@ def _normalized(rows: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
 def _range_parts(rows: np.ndarray, eps: float, chunks: int, factor: float):
     """``(mu, C, 1 / D, [(argmax, argmin) of each chunk])``."""
     n = rows.shape[1]
-    if n % chunks:
+    if chunks < 1 or n % chunks:
         raise ValueError(f"chunks = {chunks}: expected a divisor of the {n} values a channel")
     length = n // chunks
     constant = factor * range_constant(length)

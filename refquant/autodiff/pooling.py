@@ -54,6 +54,8 @@ def _windows(x: np.ndarray, size: int, stride: int | None) -> np.ndarray:
     if x.ndim != 4 or not 1 <= size <= min(x.shape[2:]):
         raise ValueError(f"size = {size!r}: expected a window that fits images [B, C, H, W]; x has shape {x.shape}")
     stride = size if stride is None else stride
+    if stride < 1:
+        raise ValueError(f"stride = {stride!r}: expected 1 or more")
     return sliding_window_view(x, (size, size), axis=(2, 3))[:, :, ::stride, ::stride]
 
 

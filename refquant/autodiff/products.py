@@ -1,4 +1,4 @@
-"""Products: matrix product, linear layer, convolution. Two Fixed operands make an integer product, forward and backward.
+"""Products: matrix, linear, convolution. Two Fixed operands make an integer product, forward and backward.
 
     forward          y  = x w         a sum over inputs
     input gradient   dx = q_x(g) w    a sum over outputs     q_x, q_w: the layer's gradient quantizers, functions of the
@@ -22,9 +22,14 @@ import numpy as np
 
 from refquant import reals as real
 from refquant.autodiff.engine import Op
-from refquant.autodiff.values import parts, reals
-from refquant.gemm import Geometry, conv_fixed, conv_input_gradient_fixed, conv_weight_gradient_fixed, gather, matmul_fixed
-from refquant.gemm.fixed import exact_accumulator, transposed
+from refquant.autodiff.values import FixedSum, parts, reals
+from refquant.gemm import Geometry, conv_fixed, gather, matmul_fixed
+from refquant.gemm.fixed import (
+    conv_input_gradient_fixed,
+    conv_weight_gradient_fixed,
+    exact_accumulator,
+    transposed,
+)
 from refquant.gemm.geometry import DENSE
 from refquant.integers import Fixed
 from refquant.integers.fixed import along
@@ -106,8 +111,8 @@ def conv_backward(g, out, x, w, *, geometry=DENSE, input_gradient=None, weight_g
 
 
 def moved_scale(g: np.ndarray, w) -> tuple[np.ndarray, Any]:
-    """``(g s, w / s)`` for a Fixed ``w`` with a scale ``s`` per output channel (axis 0; g's axis 1); else both as given."""
-    if not isinstance(w, Fixed) or np.ndim(w.scale) == 0:
+    """``(g s, w / s)`` for a Fixed ``w`` with a scale ``s`` per output (its axis 0, g's axis 1); else both as given."""
+    if not isinstance(w, Fixed) or np.ndim(w.scale) == 0 or w.axis != 0:
         return g, w
     return g * along(np.asarray(w.scale), 1, g.ndim), Fixed(w.codes, 1.0, w.format, w.zero_point, w.axis)
 
@@ -126,14 +131,13 @@ def _product(operation: str, a, b, geometry: Geometry | None, integer: Callable[
     """The integer products of all parts, added as reals; or the real product where an operand is real."""
     if not (parts(a) and parts(b)):
         return in_reals(reals(a), reals(b))
-    out, calls = None, _calls.get()
+    calls, products = _calls.get(), []
     for p in parts(a):
         for q in parts(b):
-            accumulators = integer(p, q)
+            products.append(integer(p, q))
             if calls is not None:
-                calls.append(Call(operation, p, q, accumulators, geometry))
-            out = accumulators.value if out is None else out + accumulators.value
-    return out
+                calls.append(Call(operation, p, q, products[-1], geometry))
+    return FixedSum(tuple(products)).value
 
 
 def _real_product(a: np.ndarray, b: np.ndarray, outputs: slice) -> tuple[np.ndarray]:

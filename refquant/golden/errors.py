@@ -1,12 +1,11 @@
-"""Errors with an exit code."""
+"""What can be wrong with vectors, answers and devices."""
+from refquant.errors import CORRUPT, MISMATCH, UNSUPPORTED, USAGE, RefquantError
 
-MISMATCH, USAGE, CORRUPT, UNSUPPORTED = 1, 2, 3, 4
+__all__ = ["CORRUPT", "MISMATCH", "UNSUPPORTED", "USAGE", "CorruptError", "GoldenError", "Unsupported"]
 
 
-class GoldenError(Exception):
-    """Something a user can mend: its text names what was wrong, the value, and what was allowed."""
-
-    exit_code = USAGE
+class GoldenError(RefquantError):
+    """Something about a suite, a device or its answers that a user can mend."""
 
 
 class CorruptError(GoldenError):

@@ -9,27 +9,18 @@ import hashlib
 import io
 import json
 import math
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from refquant.atomic import write
 from refquant.golden.errors import CorruptError
 
+__all__ = ["NAME", "inside", "json_bytes", "npy", "parse_npy", "read", "read_json", "sha256", "write"]
+
 NAME = re.compile(r"(?!\.)[a-z0-9_.-]{1,120}")
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write ``data`` beside ``path``, then rename: ``path`` is whole, or not there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(beside, "wb") as file:
-            file.write(data)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def npy(array: np.ndarray) -> bytes:

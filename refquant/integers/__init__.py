@@ -8,10 +8,10 @@ from refquant.integers.packing import pack, unpack
 from refquant.integers.quantize import dequantize, fake_quantize, quantize, quantize_codes, ste_gradient
 from refquant.integers.randombits import lfsr_bits, lfsr_states, philox4x32, philox_bits
 from refquant.integers.requantize import requantize, requantize_codes
-from refquant.integers.stochastic import Stochastic
+from refquant.integers.stochastic import PhiloxRounding, Stochastic
 
 __all__ = [
-    "Accumulator", "Fixed", "IntFormat", "Stochastic", "affine", "dequantize", "fake_quantize", "flags",
+    "Accumulator", "Fixed", "IntFormat", "PhiloxRounding", "Stochastic", "affine", "dequantize", "fake_quantize", "flags",
     "least_safe_bits", "lfsr_bits", "lfsr_states", "multiplier_from_scale", "pack", "philox4x32", "philox_bits",
     "quantize", "quantize_codes", "requantize", "requantize_codes", "rounding", "safe_bits", "ste_gradient", "unpack",
 ]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refquant.integers.formats import as_integers
-from refquant.integers.randombits import check_count
+from refquant.integers.randombits import check_count, philox_bits
 from refquant.integers.rounding import as_reals, split
 
 
@@ -57,3 +57,20 @@ class Stochastic:
         # a short r moves up to the binary point; of a long one the top s bits matter
         aligned = np.where(s >= n, rbits << (np.maximum(s, n) - n), rbits >> (n - np.minimum(s, n)))
         return (values >> amount) + plus + ((remainder + aligned) >> s).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class PhiloxRounding:
+    """`Stochastic` with bits of its own for whatever shape it rounds: those that Philox gives for (seed, tensor, step).
+
+    So a tensor's rounding does not depend on what was rounded before it, nor on threads.
+    """
+
+    seed: int
+    tensor: int
+    step: int
+    n: int = 16
+    name = "stochastic"
+
+    def __call__(self, x: ArrayLike) -> np.ndarray:
+        return Stochastic(philox_bits(self.n, np.shape(x), self.seed, self.tensor, self.step), self.n)(x)

@@ -7,7 +7,7 @@ Every tensor is quantized on the range [a, b] it covers, in M bits.
     authors' code       s = max((b - a) / (2^M - 1), 1e-8)
                         codes = round(clip((x - a) / s, 0, 2^M - 1)),  value = s codes + a         0 is not
 
-Backward, both: the identity, also where x is clipped. (It is the derivative with the whole quantization error constant.)
+Backward, both: the identity, also where x is clipped. (The derivative with the whole quantization error constant.)
 
     weights        the tensor's min and max                          rounded to nearest
     activations    the batch's mean of each sample's min and max; in evaluation their running means
@@ -18,8 +18,8 @@ bits, or of the output gradient itself (sections 1 and 4 say either): the two gr
 
 Range BN is `refquant.autodiff.normalization.range_batch_norm`.
 
-Notes: the paper rounds activations to nearest; the authors' code rounds them stochastically, by an argument in the wrong
-place, which is not imitated here. The floor 1e-8 of its step destroys gradients that span less than 255e-8.
+Notes: the paper rounds activations to nearest; the authors' code rounds them stochastically, by an argument in the
+wrong place, which is not imitated here. The floor 1e-8 of its step destroys gradients that span less than 255e-8.
 """
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from refquant.autodiff.engine import Op
 from refquant.autodiff.values import with_offset
 from refquant.integers import IntFormat, affine
 from refquant.integers.rounding import Frozen, half_even
-from refquant.quantizers.grid import check_variant, on_grid
+from refquant.quantizers.grid import check_variant, on_grid, units
 from refquant.reals import mean
 
 LEAST_STEP = 1e-8  # of the authors' code
@@ -45,10 +45,10 @@ def banner_quantize(x, *, range_min, range_max, bits, rounding=half_even, varian
     format = IntFormat(bits, signed=False)
     if check_variant(variant) == "authors":
         scale = _authors_scale(range_min, range_max, format)
-        grid = on_grid((x - range_min) / scale, scale, format, rounding=rounding)
+        grid = on_grid(units(x - range_min, scale), scale, format, rounding=rounding)
         return grid + range_min if isinstance(rounding, Frozen) else with_offset(grid, float(range_min))
     scale, zero_point = affine.gemmlowp(range_min, range_max, format)
-    return on_grid(x / scale + zero_point, scale, format, zero_point=zero_point, rounding=rounding)
+    return on_grid(units(x, scale) + zero_point, scale, format, zero_point=zero_point, rounding=rounding)
 
 
 @banner_quantize.def_backward
@@ -57,9 +57,10 @@ def banner_quantize_backward(g, out, x, *, range_min, range_max, bits, rounding=
 
 
 def _authors_scale(range_min, range_max, format: IntFormat) -> float:
-    if not (np.isfinite(range_min) and np.isfinite(range_max) and range_min <= range_max):
+    width = float(range_max) - float(range_min)  # plain floats: infinite without a warning
+    if not 0 <= width < np.inf:
         raise ValueError(f"range [{range_min!r}, {range_max!r}]: expected finite numbers, range_min <= range_max")
-    return max((float(range_max) - float(range_min)) / format.qmax, LEAST_STEP)
+    return max(width / format.qmax, LEAST_STEP)
 
 
 def tensor_range(x: np.ndarray) -> tuple[float, float]:
@@ -71,6 +72,8 @@ def tensor_range(x: np.ndarray) -> tuple[float, float]:
 
 def per_sample_range(x: np.ndarray) -> tuple[float, float]:
     """The mean over the batch [B, ...] of each sample's min, and of its max: the range of activations in training."""
+    if x.size == 0:
+        raise ValueError(f"x has shape {x.shape}: expected at least one element to take a range of")
     samples = np.asarray(x, np.float64).reshape(len(x), -1)
     return float(mean(samples.min(1))), float(mean(samples.max(1)))
 

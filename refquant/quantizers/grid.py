@@ -1,6 +1,7 @@
 """What the quantizers of all five papers end with: reals in units of codes, clipped, rounded, and stored as integers.
 
-    codes = round(clip(u, qmin, qmax))        value = scale * (codes - zero_point)
+    codes = round(clip(u, qmin, qmax))                         value = scale * (codes - zero_point)
+    codes = round(clip(u, qmin - z, qmax - z)) + z             where the zero point z joins after rounding
 
 The rounding is an argument. Besides those of `refquant.integers` there is the released code's own stochastic rounding,
 `Dithered`; and `refquant.integers.rounding.Frozen`, which measures straight-through gradients: rounding then is not
@@ -18,19 +19,39 @@ from refquant.integers.quantize import choice
 from refquant.integers.rounding import Frozen, half_even, named
 
 
-def on_grid(u: np.ndarray, scale, format: IntFormat, *, zero_point: int = 0, axis: int | None = None, rounding=half_even):
+def on_grid(u: np.ndarray, scale, format: IntFormat, *, zero_point: int = 0, axis: int | None = None,
+            rounding=half_even, plus: int = 0):
     """The Fixed tensor whose codes are ``u`` (reals, in units of codes) clipped to ``format`` and rounded.
 
+    plus : an integer that joins ``u`` after rounding (it matters to ties), as the zero point may.
     Raises ValueError where ``u`` is NaN, which has no code, and for a scale that is not positive and finite.
     """
-    if np.isnan(u).any():
-        where = tuple(int(i) for i in np.argwhere(np.isnan(u))[0])
-        raise ValueError(f"x is NaN at {where}, or its scale is: a NaN has no code")
-    rounded = named(rounding)(np.clip(u, format.qmin, format.qmax))
+    check_no_nan(u)
+    rounded = named(rounding)(np.clip(u, format.qmin - plus, format.qmax - plus)) + plus
     if isinstance(rounding, Frozen):
         return along(np.asarray(scale), axis, u.ndim) * (rounded - zero_point)
     codes = np.clip(rounded, format.qmin, format.qmax).astype(format.dtype)
     return Fixed(codes, scale, format, zero_point, axis)
+
+
+def units(x: np.ndarray, scale) -> np.ndarray:
+    """``x / scale``; infinite where that is no float, and clipped all the same."""
+    with np.errstate(over="ignore"):
+        return x / scale
+
+
+def check_no_nan(u: np.ndarray) -> None:
+    """A ValueError naming the first NaN of ``u``."""
+    if np.isnan(u).any():
+        where = tuple(int(i) for i in np.argwhere(np.isnan(u))[0])
+        raise ValueError(f"x is NaN at {where}, or its scale is: a NaN has no code")
+
+
+def check_finite(x: np.ndarray, name: str) -> None:
+    """A ValueError naming the first element of ``x`` that is infinite or NaN: a range taken from it would be too."""
+    if not np.isfinite(x).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+        raise ValueError(f"{name} is {x[where]} at {where}: expected finite numbers")
 
 
 @dataclass(frozen=True, eq=False)

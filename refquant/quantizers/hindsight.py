@@ -25,16 +25,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import golden
 
 from refquant.autodiff.engine import Op
 from refquant.integers import IntFormat, affine
 from refquant.integers.quantize import choice
 from refquant.integers.rounding import half_even
-from refquant.quantizers.grid import inside, on_grid
+from refquant.quantizers.grid import check_finite, inside, on_grid, units
 from refquant.reals import total
 
 Range = tuple[float, float]
+
+GOLDEN = (float(np.sqrt(5.0)) - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -66,45 +67,40 @@ class Estimator:
         """The state after a tensor that showed ``seen``."""
         if state is None or self.name == "current":
             return seen
-        return tuple((1 - self.eta) * new + self.eta * old for new, old in zip(seen, state, strict=True))
+        low, high = ((1 - self.eta) * new + self.eta * old for new, old in zip(seen, state, strict=True))
+        return low, high
 
 
 @Op
 def hindsight_quantize(x, *, range_min, range_max, bits, rounding=half_even):
     """``x`` on [range_min, range_max], widened to hold 0, in ``bits`` unsigned bits: a Fixed."""
     u, scale, zero_point, format = _asymmetric(x, range_min, range_max, bits)
-    return on_grid(u, scale, format, zero_point=zero_point, rounding=rounding)
+    return on_grid(u, scale, format, zero_point=zero_point, rounding=rounding, plus=zero_point)
 
 
 @hindsight_quantize.def_backward
 def hindsight_quantize_backward(g, out, x, *, range_min, range_max, bits, rounding=half_even):
-    u, _, _, format = _asymmetric(x, range_min, range_max, bits)
-    return np.where(inside(u, format), g, 0.0),
+    u, _, zero_point, format = _asymmetric(x, range_min, range_max, bits)
+    return np.where(inside(u + zero_point, format), g, 0.0),
 
 
 @Op
 def symmetric_quantize(x, *, max_abs, bits, rounding=half_even):
-    """``x`` on [-max_abs, max_abs] in ``bits`` signed bits, zero point 0: the quantizer of weights, and of DSGC."""
-    u, scale, format = _symmetric(x, max_abs, bits)
-    return on_grid(u, scale, format, rounding=rounding)
+    """``x`` on [-max_abs, max_abs] in ``bits`` narrow bits, zero point 0: the quantizer of weights, and of DSGC."""
+    format = IntFormat(bits, narrow=True)
+    scale, _ = affine.symmetric(max_abs, format)
+    return on_grid(units(x, scale), scale, format, rounding=rounding)
 
 
 @symmetric_quantize.def_backward
 def symmetric_quantize_backward(g, out, x, *, max_abs, bits, rounding=half_even):
-    u, _, format = _symmetric(x, max_abs, bits)
-    return np.where(inside(u, format), g, 0.0),
+    return np.where(np.abs(x) <= max_abs, g, 0.0),
 
 
 def _asymmetric(x, range_min, range_max, bits):
     format = IntFormat(bits, signed=False)
     scale, zero_point = affine.gemmlowp(range_min, range_max, format)
-    return x / scale + zero_point, scale, zero_point, format
-
-
-def _symmetric(x, max_abs, bits):
-    format = IntFormat(bits)
-    scale, _ = affine.symmetric(max_abs, format)
-    return x / scale, scale, format
+    return units(x, scale), scale, zero_point, format
 
 
 def cosine_distance(g: np.ndarray, q: np.ndarray) -> float:
@@ -119,14 +115,27 @@ def dsgc_clip(g: np.ndarray, bits: int = 8, tolerance: float = 1e-3, quantized: 
     Found by golden section on c / max|g| to ``tolerance`` (Direction Sensitive Gradient Clipping: Zhu et al. 2020,
     arXiv 1912.12607).  quantized : what gives the quantized gradient for a clip; rounded to nearest unless given.
     """
+    check_finite(g, "g")
     highest = float(np.abs(g).max(initial=0.0))
     if highest == 0:
         return 0.0
 
     def distance(fraction: float) -> float:
-        clip = min(max(abs(float(fraction)), tolerance), 1.0) * highest  # the search may step outside
+        clip = fraction * highest
         q = symmetric_quantize.forward(g, max_abs=clip, bits=bits).value if quantized is None else quantized(clip)
         return cosine_distance(g, q)
 
-    best = abs(float(golden(distance, brack=(0.0, 1.0), tol=tolerance)))
-    return min(max(best, tolerance), 1.0) * highest if distance(best) < distance(1.0) else highest
+    low, high = 0.0, 1.0
+    left, right = 1 - GOLDEN, GOLDEN
+    at_left, at_right = distance(left), distance(right)
+    while high - low > tolerance:
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - GOLDEN * (high - low)
+            at_left = distance(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + GOLDEN * (high - low)
+            at_right = distance(right)
+    best = (low + high) / 2
+    return best * highest if distance(best) < distance(1.0) else highest

@@ -27,35 +27,45 @@ import numpy as np
 from refquant.autodiff.engine import Op
 from refquant.integers import IntFormat
 from refquant.integers.rounding import half_even
-from refquant.quantizers.grid import inside, on_grid
+from refquant.quantizers.grid import check_finite, on_grid, units
 from refquant.reals import mean, total
 
 ALPHA, BETA, LEAST_FACTOR, LEAST_CLIP = 1e-3, 1e-3, 1e-3, 1e-8
 
 
 @Op
-def int4_gradient(g, *, clip_factor, bits, rounding=half_even):
+def int4_gradient(g, *, clip_factor, bits, rounding=half_even, max_abs=None):
     """The gradient ``g`` clipped at ``clip_factor`` times its maximum, on 2^bits - 1 levels: a Fixed.
 
     rounding : stochastic in the paper (`refquant.integers.Stochastic`).  A gradient of zeros has the clip 1e-8.
+    max_abs : a maximum estimated before ``g`` was known, in place of its own.
     """
-    u, clip, format = _gradient_units(g, clip_factor, bits)
-    return on_grid(u, clip / format.qmax, format, rounding=rounding)
+    clip, format = _gradient_clip(g, clip_factor, max_abs), IntFormat(bits, narrow=True)
+    scale = clip / format.qmax
+    if scale == 0:
+        raise ValueError(f"g has the clip {clip}: its step is below the smallest float64")
+    return on_grid(units(g, scale), scale, format, rounding=rounding)
 
 
 @int4_gradient.def_backward
-def int4_gradient_backward(g, out, x, *, clip_factor, bits, rounding=half_even):
+def int4_gradient_backward(g, out, x, *, clip_factor, bits, rounding=half_even, max_abs=None):
     """Straight through, the clip held constant."""
-    u, _, format = _gradient_units(x, clip_factor, bits)
-    return np.where(inside(u, format), g, 0.0),
+    return np.where(np.abs(x) <= _gradient_clip(x, clip_factor, max_abs), g, 0.0),
 
 
-def _gradient_units(g: np.ndarray, clip_factor: float, bits: int):
+def _gradient_clip(g: np.ndarray, clip_factor: float, max_abs: float | None) -> float:
     if not 0 < clip_factor <= 1:
         raise ValueError(f"clip_factor = {clip_factor}: expected above 0, at most 1")
-    clip = clip_factor * float(np.abs(g).max(initial=0.0)) or LEAST_CLIP
-    format = IntFormat(bits, narrow=True)
-    return g / (clip / format.qmax), clip, format
+    highest = _highest(g) if max_abs is None else float(max_abs)
+    if not 0 <= highest < np.inf:
+        raise ValueError(f"max_abs = {max_abs}: expected a finite number, not negative")
+    return clip_factor * highest or LEAST_CLIP
+
+
+def _highest(g: np.ndarray) -> float:
+    """max|G|; ValueError for gradients that are not finite, of which nothing is above any fraction."""
+    check_finite(g, "g")
+    return float(np.abs(g).max(initial=0.0))
 
 
 @Op
@@ -71,7 +81,7 @@ def int4_weight_backward(g, out, w, clip, *, bits, rounding=half_even):
 
 @Op
 def int4_activation(x, clip, *, bits, signed=False, rounding=half_even):
-    """Activations on 2^bits levels in [0, clip]; signed, 2^bits - 1 levels in [-clip, clip]: a Fixed.  clip as above."""
+    """Activations on 2^bits levels in [0, clip]; signed, 2^bits - 1 levels in [-clip, clip]: a Fixed; clip as above."""
     return _clipped(x, clip, IntFormat(bits, signed, narrow=signed), rounding)
 
 
@@ -82,7 +92,7 @@ def int4_activation_backward(g, out, x, clip, *, bits, signed=False, rounding=ha
 
 def _clipped(x, clip, format: IntFormat, rounding):
     level = _positive(clip)
-    return on_grid(x / level * format.qmax, level / format.qmax, format, rounding=rounding)
+    return on_grid(units(x, level) * format.qmax, level / format.qmax, format, rounding=rounding)
 
 
 def _clip_gradients(g, out, x, clip, format: IntFormat):
@@ -111,8 +121,7 @@ def initial_clip(x: np.ndarray, half_normal: bool = False) -> float:
 
 def clipped_fraction(g: np.ndarray, clip_factor: float) -> float:
     """R(gamma): the fraction of all gradients beyond ``clip_factor`` times the largest, strictly."""
-    size = np.abs(g)
-    return float(np.count_nonzero(size > clip_factor * float(size.max(initial=0.0))) / max(g.size, 1))
+    return float(np.count_nonzero(np.abs(g) > clip_factor * _highest(g)) / max(g.size, 1))
 
 
 def target_fraction(bits: int, alpha: float = ALPHA) -> float:
@@ -120,7 +129,8 @@ def target_fraction(bits: int, alpha: float = ALPHA) -> float:
     return alpha / (2**bits - 1)
 
 
-def updated_clip_factor(clip_factor: float, g: np.ndarray, bits: int, alpha: float = ALPHA, beta: float = BETA) -> float:
+def updated_clip_factor(clip_factor: float, g: np.ndarray, bits: int, alpha: float = ALPHA,
+                        beta: float = BETA) -> float:
     """gamma after a step whose unquantized output gradient was ``g``; as it is for a gradient of zeros."""
     if not g.any():
         return clip_factor
@@ -132,12 +142,17 @@ def scanned_clip_factor(g: np.ndarray, bits: int, alpha: float = ALPHA, beta: fl
     """The authors' first gamma: from 1 down by ``beta`` until a slow mean of R, from 0 up, passes its target.
 
     m <- (1 - beta) m + beta R(gamma),  gamma <- gamma + beta sign(m - target), until the sign is positive
+
+    Theirs never ends when so few gradients are other than 0 that R stays at or below its target: here the least gamma.
     """
     slow, clip_factor, target = 0.0, 1.0, target_fraction(bits, alpha)
     if not g.any():
         return clip_factor
     while True:
-        slow = (1 - beta) * slow + beta * clipped_fraction(g, clip_factor)
+        fraction = clipped_fraction(g, clip_factor)
+        if clip_factor == LEAST_FACTOR and fraction <= target:
+            return clip_factor
+        slow = (1 - beta) * slow + beta * fraction
         direction = float(np.sign(slow - target))
         clip_factor = min(max(clip_factor + beta * direction, LEAST_FACTOR), 1.0)
         if direction > 0:
@@ -154,7 +169,7 @@ def large_gradients(g: np.ndarray, alpha: float = ALPHA) -> np.ndarray:
 
 def gradient_errors(g: np.ndarray, quantized: np.ndarray, alpha: float = ALPHA) -> tuple[float, float]:
     """``(E(G), E(G_L))``: mean |Q(g) - g| over all gradients and over the large ones, relative to max|G|."""
-    highest = float(np.abs(g).max(initial=0.0))
+    highest = _highest(g)
     if highest == 0:
         raise ValueError("g is 0 everywhere: expected a gradient to take errors relative to")
     error = np.abs(quantized - g) / highest

@@ -29,7 +29,7 @@ from refquant.integers import Fixed, IntFormat
 from refquant.integers.fixed import along
 from refquant.integers.quantize import choice
 from refquant.integers.rounding import Frozen, half_even
-from refquant.quantizers.grid import check_variant, on_grid
+from refquant.quantizers.grid import check_finite, check_variant, on_grid
 from refquant.reals import mean, total
 
 
@@ -37,14 +37,15 @@ from refquant.reals import mean, total
 def n2uq_quantize(x, a, start, scale1, scale2, *, bits, eps=1e-3, variant="paper"):
     """``x`` of any shape as levels 0..K of learned thresholds: a Fixed of scale |b2| Delta (signed where b2 < 0).
 
-    a [K]; start, scale1, scale2: one number each.  Raises ValueError for other shapes, NaN, or scale2 = 0.
+    a [K]; start, scale1, scale2: one number each.  Infinities of ``x`` have the outer levels.
+    Raises ValueError for other shapes, NaN, learned numbers that are not finite, or scale2 = 0.
     """
     grid, lengths, delta = _grid(a, start, bits, eps, variant)
     z, output = _one(scale1, "scale1") * x, _one(scale2, "scale2")
-    if np.isnan(z).any() or np.isnan(grid).any():
-        raise ValueError("x, a, start or scale1 holds NaN: a NaN has no level")
-    if output == 0 or not np.isfinite(output):
-        raise ValueError(f"scale2 = {output}: expected a finite number other than 0")
+    if np.isnan(z).any():
+        raise ValueError("x holds NaN: a NaN has no level")
+    if output == 0:
+        raise ValueError(f"scale2 = {output}: expected a number other than 0")
     q = np.searchsorted(grid[:-1] + lengths / 2, z, side="right" if variant == "paper" else "left")
     format = IntFormat(bits, signed=False) if output > 0 else IntFormat(bits + 1)
     return Fixed(q if output > 0 else -q, abs(output) * delta, format)
@@ -57,6 +58,7 @@ def n2uq_quantize_backward(g, out, x, a, start, scale1, scale2, *, bits, eps=1e-
     z, levels = input_scale * x, len(lengths)
     segment = np.searchsorted(grid, z, side="right" if variant == "paper" else "left")  # 1..K; 0 and K + 1 outside
     within = (segment >= 1) & (segment <= levels)
+    x, z = np.where(within, x, 0.0), np.where(within, z, 0.0)  # outside, where the slope is 0, they may be infinite
     i = np.clip(segment, 1, levels) - 1
     slope = np.where(within, g * output_scale * delta / lengths[i], 0.0)  # g dy/dz
     g_a = np.zeros(levels)
@@ -91,6 +93,7 @@ def _grid(a, start, bits: int, eps: float, variant: str) -> tuple[np.ndarray, np
     levels = 2**bits - 1
     if np.shape(a) != (levels,):
         raise ValueError(f"a has shape {np.shape(a)}: expected [{levels}], an interval for each step of {bits} bits")
+    check_finite(np.asarray(a, np.float64), "a")
     lengths = np.where(a > eps, a, eps)
     grid = [_one(start, "start")]
     for length in lengths:
@@ -101,6 +104,7 @@ def _grid(a, start, bits: int, eps: float, variant: str) -> tuple[np.ndarray, np
 def _one(value, name: str) -> float:
     if np.size(value) != 1:
         raise ValueError(f"{name} has shape {np.shape(value)}: expected one number")
+    check_finite(np.asarray(value, np.float64), name)
     return float(np.reshape(value, ()))
 
 
@@ -138,7 +142,9 @@ def n2uq_weight_backward(g, out, w, *, bits, rounding=half_even, variant="paper"
 def _filters(w: np.ndarray, bits: int, variant: str, gradient: str | None) -> tuple[np.ndarray, np.ndarray, int]:
     """``(sf [out], W / sf, K)``; a filter of zeros counts as sf = 1."""
     check_variant(variant)
-    choice("gradient", gradient, (None, *GRADIENTS))
+    if gradient is not None:
+        choice("gradient", gradient, GRADIENTS)
+    check_finite(w, "w")
     levels = 2**bits - 1
     magnitude = mean(np.abs(w).reshape(len(w), -1), 1)
     factor = np.where(magnitude > 0, levels / 2 ** (bits - 1) * magnitude, 1.0)

@@ -28,11 +28,11 @@ from refquant.autodiff.engine import Op
 from refquant.integers import Fixed, IntFormat, rounding
 from refquant.integers.quantize import choice
 from refquant.integers.rounding import Frozen, half_even
-from refquant.quantizers.grid import check_variant, on_grid
+from refquant.quantizers.grid import check_finite, check_no_nan, check_variant, on_grid
 from refquant.reals import mean, tanh, total
 
 SCHEMES = ("original", "modified", "centered")
-RESCALES = (None, "constant", "stddev")
+RESCALES = ("constant", "stddev")
 
 
 @Op
@@ -57,6 +57,7 @@ def q_k_backward(g, out, u, *, bits, scheme="original", rounding=half_even):
 
 def _index(u: np.ndarray, bits: int, frozen) -> np.ndarray:
     """min(floor(2^k u), 2^k - 1); with a Frozen, 2^k u and the error that this made once."""
+    check_no_nan(u)
     down = frozen if isinstance(frozen, Frozen) else rounding.floor
     levels = 2.0**bits * np.clip(u, 0, 1)
     return down(levels) if down is frozen else np.clip(down(levels), 0, 2**bits - 1)
@@ -70,7 +71,8 @@ def sat_weight(w, *, bits, scheme="original", rescale=None, rounding=half_even, 
     this is how others read it) or differentiated ("authors").
     The levels of original and centered are odd multiples of half a step, and so take bits + 1 signed bits.
     """
-    choice("rescale", rescale, RESCALES)
+    if rescale is not None:
+        choice("rescale", rescale, RESCALES)
     check_variant(variant)
     levels = _levels(w, bits, scheme, rounding)
     if isinstance(levels, np.ndarray):  # a Frozen rounding; the scale, a constant, is that of the rounded weights
@@ -112,6 +114,7 @@ def _levels(w: np.ndarray, bits: int, scheme: str, rounding):
 
 def _clamped(w: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """``(W_hat, tanh W, T)``."""
+    check_finite(w, "w")
     bent = tanh(w)
     highest = float(np.abs(bent).max(initial=0.0))
     if highest == 0:
@@ -133,10 +136,13 @@ def _sat_scale(w: np.ndarray, effective: np.ndarray, rescale: str | None) -> flo
     """SAT's constant s for the weights in use, ``effective``."""
     if rescale is None:
         return 1.0
+    variance = _variance(effective)
+    if variance == 0:
+        raise ValueError("the weights in use are all equal: expected a variance to divide by")
     if rescale == "stddev":
-        return float(np.sqrt(_variance(w) / _variance(effective)))
+        return float(np.sqrt(_variance(w) / variance))
     outputs = w.shape[0] * int(np.prod(w.shape[2:]))
-    return float(1 / np.sqrt(outputs * _variance(effective)))
+    return float(1 / np.sqrt(outputs * variance))
 
 
 def _variance(x: np.ndarray) -> float:

@@ -19,7 +19,7 @@ def binary(x=X, y=Y):
 
 
 def python(x=X, y=Y, protocol=2, **changes):
-    return pickle.dumps({b"data": x.reshape(len(x), -1), b"labels": y, b"batch_label": b"one"}
+    return pickle.dumps({b"data": x.reshape(len(x), 3072), b"labels": y, b"batch_label": b"one"}
                         | {key.encode(): value for key, value in changes.items()}, protocol)
 
 
@@ -65,13 +65,13 @@ def test_damaged_binary(content, words, path):
 
 @pytest.mark.parametrize("content, words", [
     (b"", "not a whole pickle"),
-    (binary(), "NEXT_BUFFER" if binary()[0] == 0x97 else "pickle"),
+    (binary(), "not a whole pickle"),
     (python(y=[1, 10, 2]), "the label of image 1 is 10"),
     (python(y=[1, 3, -1]), "the label of image 2 is -1"),
     (python(y=[1, True, 2]), "the label of image 1 is True"),
     (python(y=["1", 2, 2]), "the label of image 0 is a str"),
     (python(y=[1, 2]), "data of shape (3, 3072) and 2 labels: expected (N, 3072) and N"),
-    (python(x=X[:0], y=[]), "data of shape (0, 3072) and 0 labels"),
+    (python(x=X[:0], y=[], protocol=3), "data of shape (0, 3072) and 0 labels"),
     (python(data=X), "data of shape (3, 3, 32, 32)"),
     (python(data=X.reshape(-1)), "data of shape (9216,)"),
     (python(data=X.reshape(3, -1).tobytes()), "no 'data' of CIFAR-10 among its keys ('batch_label', 'data', 'labels')"),

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refquant.training.data import DataError
+from refquant.training.data import idx as module
 from refquant.training.data.idx import read_idx, read_pair
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
@@ -126,7 +127,10 @@ def test_a_bomb_is_not_inflated(read, monkeypatch):
     assert sum(map(len, inflated)) == len(idx(LABELS)) + 1
 
 
-def test_damaged_gzip(read):
+@pytest.mark.parametrize("chunk", [1, 2, len(packed(idx(IMAGES))), module.CHUNK])
+def test_damaged_gzip(read, chunk, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", chunk)  # the pieces in which it is read
+    assert np.array_equal(read(packed(idx(IMAGES))), IMAGES)
     whole = packed(idx(IMAGES))
     refused(read, whole[:2], "truncated")
     refused(read, whole[:-1], "truncated: expected the end of its gzip stream")
@@ -192,5 +196,5 @@ def test_a_pair(tmp_path):
     with pytest.raises(DataError, match="images: has 3 dimensions: expected 1, labels"):
         read_pair(images, images)
     labels.write_bytes(idx(np.uint8([1, 2, 3])))
-    with pytest.raises(DataError, match="images holds 2 images, .*labels holds 3 labels: expected as many"):
+    with pytest.raises(DataError, match=r"images holds 2 images, .*labels holds 3 labels: expected as many"):
         read_pair(images, labels)

@@ -6,9 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from refquant.errors import CORRUPT, RefquantError
 
-class DataError(ValueError):
+
+class DataError(RefquantError, ValueError):
     """Data that are missing, damaged or not what they claim to be: what was found, and what was expected."""
+
+    exit_code = CORRUPT
 
 
 @contextmanager

@@ -83,13 +83,12 @@ class _Inflated:
         out = bytearray()
         while len(out) < count and not self.inflater.eof:
             packed = self.inflater.unconsumed_tail or self.file.read(CHUNK)
+            if not packed:
+                raise DataError(f"{self.path}: truncated: expected the end of its gzip stream")
             try:
-                piece = self.inflater.decompress(packed, min(count - len(out), CHUNK))
+                out += self.inflater.decompress(packed, min(count - len(out), CHUNK))
             except zlib.error as error:
                 raise DataError(f"{self.path}: not a valid gzip file: {error}") from None
-            if not packed and not piece:
-                raise DataError(f"{self.path}: truncated: expected the end of its gzip stream")
-            out += piece
         if self.inflater.eof and (self.inflater.unused_data or self.file.read(1)):
             raise DataError(f"{self.path}: has bytes after its gzip stream: expected the end of the file")
         return bytes(out)

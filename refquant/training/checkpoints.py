@@ -1,0 +1,73 @@
+"""A run on disk: one .npz with everything that the next step needs, and the history as lines of JSON.
+
+    checkpoint.npz   run (JSON: settings, step, kinds, history), parameters/NAME, state/NAME, memories/NAME
+    log.jsonl        the settings, then one line an epoch; written anew from the history, so the two always agree
+
+Both are written beside and renamed: after a kill at any moment they are those of the last epoch that was done.
+"""
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+
+from refquant.atomic import write
+from refquant.errors import CORRUPT, RefquantError
+from refquant.training.loop import Settings, Training, digest
+
+CHECKPOINT, LOG = "checkpoint.npz", "log.jsonl"
+PARTS = ("parameters", "state", "memories")
+
+
+class CheckpointError(RefquantError):
+    """A checkpoint that is damaged, or of another run."""
+
+    exit_code = CORRUPT
+
+
+def save(training: Training, directory: Path) -> None:
+    """Write the run's checkpoint and log into ``directory``."""
+    head = {"settings": asdict(training.settings), "step": training.step, "kinds": training.kinds,
+            "history": training.history}
+    arrays = {"run": np.frombuffer(json.dumps(head).encode(), np.uint8)}
+    for part in PARTS:
+        arrays |= {f"{part}/{name}": value for name, value in getattr(training, part).items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # its own options are keywords too
+    write(directory / LOG, log(training))
+    write(directory / CHECKPOINT, buffer.getvalue())
+
+
+def log(training: Training) -> bytes:
+    """The history as lines of JSON, the settings first."""
+    return "".join(json.dumps(line) + "\n" for line in (asdict(training.settings), *training.history)).encode()
+
+
+def load(directory: Path, settings: Settings) -> Training:
+    """The run that `save` wrote. Raises CheckpointError when it is damaged or not of these ``settings``."""
+    path = directory / CHECKPOINT
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        head = json.loads(arrays.pop("run").tobytes())
+        parts = {part: {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith(f"{part}/")}
+                 for part in PARTS}
+        training = Training(Settings(**head["settings"]), **parts, kinds=head["kinds"], step=head["step"],
+                            history=tuple(head["history"]))
+        whole = digest(training.parameters) == training.history[-1]["weights"]
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: not a checkpoint ({error}): remove it to start again") from None
+    if not whole:
+        raise CheckpointError(f"{path}: its weights are not those of its history: remove it to start again")
+    for field in fields(Settings):
+        here, there = getattr(settings, field.name), getattr(training.settings, field.name)
+        if here != there:
+            raise CheckpointError(f"{path}: is of a run with {field.name} = {there!r}, not {here!r}: use the same, "
+                                  "or another directory")
+    return training

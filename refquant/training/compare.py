@@ -1,0 +1,72 @@
+"""One table: methods side by side, each trained with several seeds."""
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from refquant.atomic import write
+from refquant.reals import mean
+from refquant.training import checkpoints
+from refquant.training.data import Dataset
+from refquant.training.loop import Settings, Trainer, Training
+from refquant.training.methods import recipe
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one method reached: the final test score of each seed."""
+
+    method: str
+    scores: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return float(mean(np.array(self.scores)))
+
+    @property
+    def deviation(self) -> float:
+        """The sample standard deviation; 0 for one seed."""
+        difference = np.array(self.scores) - self.mean
+        return float(np.sqrt(mean(difference * difference) * len(self.scores) / max(len(self.scores) - 1, 1)))
+
+
+def train(settings: Settings, data: Dataset, directory: Path | None = None, resume: bool = False,
+          step: Callable[[float], None] = lambda loss: None,
+          epoch: Callable[[Training], None] = lambda training: None) -> Training:
+    """A run from its beginning, or with ``resume`` from the checkpoint in ``directory`` if there is one.
+
+    step, epoch : called after each. With a directory, every epoch is saved there.
+    """
+    trainer = Trainer(settings, recipe(settings.method, settings.variant), data)
+    training = Training(settings)
+    if directory is not None and resume and (directory / checkpoints.CHECKPOINT).exists():
+        training = checkpoints.load(directory, settings)
+    for training in trainer.epochs(training, step):
+        if directory is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+            checkpoints.save(training, directory)
+        epoch(training)
+    return training
+
+
+def table(rows: Sequence[Row], unit: str) -> str:
+    """The rows as aligned text; differences are to the row ``float``, where there is one."""
+    reference = next((row.mean for row in rows if row.method == "float"), None)
+    width = max(len(row.method) for row in rows)
+    lines = [f"{'method':{width}}  {'mean':>6} {unit}  {'+-':>5}  {'to float':>8}  each seed"]
+    for row in rows:
+        difference = "" if reference is None else f"{row.mean - reference:+.2f}"
+        each = " ".join(f"{score:.2f}" for score in row.scores)
+        lines.append(f"{row.method:{width}}  {row.mean:6.2f} {' ' * len(unit)}  {row.deviation:5.2f}  {difference:>8}  "
+                     f"{each}")
+    return "\n".join(lines) + "\n"
+
+
+def save(rows: Sequence[Row], settings: Mapping, path: Path) -> None:
+    """The table as JSON."""
+    found = [{"method": row.method, "scores": row.scores, "mean": row.mean, "deviation": row.deviation} for row in rows]
+    write(path, (json.dumps({"settings": dict(settings), "rows": found}, indent=1) + "\n").encode())

@@ -1,0 +1,166 @@
+"""Layers: descriptions that a `Run` calls. Every product goes through the quantizers of its place.
+
+    x  -> activation quantizer  \\
+                                  integer product -> real y          input gradient:  input_gradient quantizer of dL/dy
+    w  -> weight quantizer      /                                    weight gradient: weight_gradient quantizer of dL/dy
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from refquant import autodiff
+from refquant.autodiff import Tensor
+from refquant.autodiff.normalization import batch_statistics
+from refquant.autodiff.products import moved_scale
+from refquant.gemm import Geometry
+from refquant.gemm.geometry import DENSE
+from refquant.training.quantizing import Quantizers, as_reals
+from refquant.training.run import Run
+
+Layer = Callable[[Tensor, Run], Tensor]
+
+
+@dataclass(frozen=True)
+class Product:
+    """What `Linear` and `Conv` share: the quantizers around a product, and a bias.
+
+    signed : whether its input may be negative (what follows no ReLU), for quantizers that tell the two apart.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    quantizers: Quantizers
+    bias: bool = False
+    signed: bool = False
+
+    def product(self, op, x: Tensor, shape: tuple[int, ...], deviation: float, run: Run, **how) -> Tensor:
+        """``op`` of the quantized ``x`` and the quantized weight [outputs, ...] of this ``shape``."""
+        name, q = self.name, self.quantizers
+        w = run.parameter(f"{name}.w", lambda: run.normal(f"{name}.w", shape, deviation), "weight")
+        w_q = q.weight(w, run, f"{name}.w")
+        x_q = q.activation(x, run, f"{name}.x", self.signed)
+        for role, slot in (("input_gradient", q.input_gradient), ("weight_gradient", q.weight_gradient)):
+            if slot is not None:
+                how[role] = slot.at(run, f"{name}.{role}")
+        y = op(x_q, w_q, **how)
+        run.watch(y, lambda g: self._see(g, w_q.value, run))
+        if not self.bias:
+            return y
+        b = run.parameter(f"{name}.b", lambda: np.zeros(self.outputs))
+        return y + autodiff.per_channel(q.bias(b, run, f"{name}.b"), y)
+
+    def _see(self, g: np.ndarray, w, run: Run) -> None:
+        """Both gradient quantizers learn from the gradients they quantized."""
+        q = self.quantizers
+        if q.input_gradient is not None:
+            q.input_gradient.see(moved_scale(g, w)[0], run, f"{self.name}.input_gradient")
+        if q.weight_gradient is not None and q.weight_gradient is not q.input_gradient:
+            q.weight_gradient.see(g, run, f"{self.name}.weight_gradient")
+
+
+@dataclass(frozen=True)
+class Linear(Product):
+    """[B, inputs] to [B, outputs]; weights start normal with deviation 1 / sqrt(inputs)."""
+
+    def __call__(self, x: Tensor, run: Run) -> Tensor:
+        return self.product(autodiff.linear, x, (self.outputs, self.inputs), float(1 / np.sqrt(self.inputs)), run)
+
+
+@dataclass(frozen=True)
+class Conv(Product):
+    """[B, inputs, H, W] to [B, outputs, OH, OW]; weights start normal with deviation sqrt(2 / fan-in)."""
+
+    kernel: int = 3
+    geometry: Geometry = DENSE
+
+    def __call__(self, x: Tensor, run: Run) -> Tensor:
+        shape = (self.outputs, self.inputs // self.geometry.groups, self.kernel, self.kernel)
+        deviation = float(np.sqrt(2 / (shape[1] * self.kernel**2)))
+        return self.product(autodiff.conv, x, shape, deviation, run, geometry=self.geometry)
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Batch norm over the batch in training, with running mean and width (momentum 0.9) in evaluation."""
+
+    name: str
+    channels: int
+    eps: float = 1e-5
+    momentum: float = 0.9
+
+    def __call__(self, x: Tensor, run: Run) -> Tensor:
+        x = as_reals(x)
+        gamma = run.parameter(f"{self.name}.gamma", lambda: np.ones(self.channels))
+        beta = run.parameter(f"{self.name}.beta", lambda: np.zeros(self.channels))
+        if not run.training:
+            mu, width = run.state[f"{self.name}.mean"], run.state[f"{self.name}.width"]
+            return scaled(x, mu, 1 / width, gamma, beta)
+        mu, width = batch_statistics(x.value, self.eps)
+        average(run.state, f"{self.name}.mean", mu, self.momentum)
+        average(run.state, f"{self.name}.width", width, self.momentum)
+        return autodiff.batch_norm(x, gamma, beta, eps=self.eps)
+
+
+def average(state: dict[str, np.ndarray], key: str, new: np.ndarray, momentum: float) -> None:
+    """``state[key] = momentum * state[key] + (1 - momentum) * new``, starting from the first ``new``."""
+    state[key] = momentum * state[key] + (1 - momentum) * new if key in state else np.asarray(new, np.float64)
+
+
+def scaled(x: Tensor, mu: np.ndarray, scale: np.ndarray, gamma: Tensor, beta: Tensor) -> Tensor:
+    """``(x - mu) * scale * gamma + beta``, channel by channel."""
+    normal = (x - autodiff.per_channel(mu, x)) * autodiff.per_channel(scale, x)
+    return normal * autodiff.per_channel(gamma, x) + autodiff.per_channel(beta, x)
+
+
+@dataclass(frozen=True)
+class RPReLU:
+    """A bias, PReLU (slope 0.25 at first), a bias, for each channel: N2UQ's nonlinearity."""
+
+    name: str
+    channels: int
+
+    def __call__(self, x: Tensor, run: Run) -> Tensor:
+        def parameter(part: str, value: float) -> Tensor:
+            return run.parameter(f"{self.name}.{part}", lambda: np.full(self.channels, value))
+
+        inner = x + autodiff.per_channel(parameter("before", 0.0), x)
+        return autodiff.prelu(inner, parameter("slope", 0.25)) + autodiff.per_channel(parameter("after", 0.0), x)
+
+
+@dataclass(frozen=True)
+class Apply:
+    """An op without parameters of its own, such as a ReLU or a pooling."""
+
+    op: Callable
+    how: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, x: Tensor, run: Run) -> Tensor:
+        return self.op(as_reals(x), **self.how)
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """One layer after another."""
+
+    layers: tuple[Layer, ...]
+
+    def __call__(self, x: Tensor, run: Run) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, run)
+        return x
+
+
+@dataclass(frozen=True)
+class Residual:
+    """``body(x) + shortcut(x)``; the shortcut is x itself unless given."""
+
+    body: Layer
+    shortcut: Layer | None = None
+
+    def __call__(self, x: Tensor, run: Run) -> Tensor:
+        return self.body(x, run) + (as_reals(x) if self.shortcut is None else self.shortcut(x, run))

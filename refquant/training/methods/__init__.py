@@ -1,0 +1,36 @@
+"""The methods, one file a paper: what its quantizers learn and collect, and its table of which sits where.
+
+A method's name is its paper's short name and the bits: `banner-8` (weights, activations and gradients in 8), `banner-4`
+(gradients in 4), `sat-8` to `sat-2` and `n2uq-4` to `n2uq-2` (weights and activations), `hindsight-8`, `int4-4` and the
+like (all three). `float` is full precision.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from refquant.training.methods import banner, hindsight, int4, n2uq, sat
+from refquant.training.optimizers import SGD, Group
+from refquant.training.quantizing import Recipe
+
+PAPERS: dict[str, tuple[Callable[..., Recipe], tuple[int, ...], int]] = {  # the recipe, its bits, the usual bits
+    "banner": (banner.recipe, tuple(range(2, 9)), 8),
+    "sat": (sat.recipe, tuple(range(2, 9)), 4),
+    "n2uq": (n2uq.recipe, tuple(range(2, 9)), 2),
+    "hindsight": (hindsight.recipe, tuple(range(2, 9)), 8),
+    "int4": (int4.recipe, tuple(range(3, 9)), 4),
+}
+COMPARED = ("float", "banner-8", "banner-4", "sat-8", "sat-4", "sat-3", "sat-2", "n2uq-4", "n2uq-3", "n2uq-2",
+            "hindsight-8", "int4-4", "int4-5")
+
+
+def recipe(name: str, variant: str = "paper") -> Recipe:
+    """The recipe of a method's name; ValueError for a name or a number of bits that there is not."""
+    if name == "float":
+        return Recipe("float", groups={"weight": Group(SGD(), decay=1e-4)})
+    paper, _, bits = name.partition("-")
+    if paper not in PAPERS:
+        raise ValueError(f"method {name!r}: expected float, or one of {', '.join(PAPERS)}, with bits: banner-8")
+    make, allowed, usual = PAPERS[paper]
+    if bits and (not bits.isdecimal() or int(bits) not in allowed):
+        raise ValueError(f"method {name!r}: {paper} has {', '.join(f'{paper}-{b}' for b in allowed)}")
+    return make(int(bits or usual), variant=variant)

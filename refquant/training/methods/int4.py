@@ -1,0 +1,104 @@
+"""Kim 2024 in training: weights, activations and gradients in b bits, and an interval kept for the large gradients.
+
+| tensor | levels | clip | rounding |
+|---|---|---|---|
+| inner weights | 2^b - 1 | learned | half_even |
+| inner activations | 2^b; 2^b - 1 where they may be negative | learned | half_even |
+| inner output gradients, for both products | 2^b - 1 | clip factor times max, adapted each step | stochastic |
+
+First and last layer are real. The learned clips move by Adam at 1e-5, undecayed.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from refquant.autodiff import Tensor
+from refquant.quantizers import int4
+from refquant.quantizers.hindsight import Estimator, dsgc_clip
+from refquant.training.methods.banner import estimated_range, known_range
+from refquant.training.optimizers import SGD, Adam, Group
+from refquant.training.quantizing import Quantizers, Recipe, as_reals
+from refquant.training.run import Run
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A weight between learned clips."""
+
+    bits: int = 4
+
+    def __call__(self, w: Tensor, run: Run, name: str) -> Tensor:
+        clip = run.parameter(f"{name}.clip", lambda: np.array(int4.initial_clip(w.value)), "quantizer")
+        return int4.int4_weight(w, clip, bits=self.bits)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation below a learned clip, or between two where it may be negative."""
+
+    bits: int = 4
+
+    def __call__(self, x: Tensor, run: Run, name: str, signed: bool) -> Tensor:
+        x = as_reals(x)
+        clip = run.parameter(f"{name}.clip", lambda: np.array(int4.initial_clip(x.value, half_normal=not signed)),
+                             "quantizer")
+        return int4.int4_activation(x, clip, bits=self.bits, signed=signed)
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """An output gradient clipped at its clip factor times its maximum.
+
+    clip_factor : None to adapt it (from 1; the authors scan the first batch for it), a number to hold it, or "dsgc".
+    estimator : how the maximum is found; the paper takes the current one.
+    """
+
+    bits: int = 4
+    clip_factor: float | str | None = None
+    estimator: Estimator = Estimator("current")
+    variant: str = "paper"
+
+    def at(self, run: Run, name: str) -> Callable:
+        rounding, factor = run.stochastic(name), self._factor(run, name)
+        state = known_range(run, f"{name}.range") if f"{name}.range" in run.state else None
+
+        def quantizer(g: np.ndarray):
+            used = factor
+            if self.clip_factor == "dsgc":
+                highest = float(np.abs(g).max())
+                used = dsgc_clip(g, self.bits) / highest if highest else 1.0
+            limit = self.estimator.range(_limits(g), state)[1]
+            return int4.int4_gradient(g, clip_factor=used, bits=self.bits, rounding=rounding, max_abs=limit)
+        return quantizer
+
+    def see(self, g: np.ndarray, run: Run, name: str) -> None:
+        if self.estimator.name != "current":
+            estimated_range(self.estimator, _limits(g), run, f"{name}.range")
+        if self.clip_factor is None:
+            scan = self.variant == "authors" and f"{name}.clip_factor" not in run.state
+            new = (int4.scanned_clip_factor(g, self.bits) if scan
+                   else int4.updated_clip_factor(self._factor(run, name), g, self.bits))
+            run.state[f"{name}.clip_factor"] = np.array(new)
+
+    def _factor(self, run: Run, name: str) -> float:
+        return self.clip_factor if isinstance(self.clip_factor, float) else float(run.state.get(f"{name}.clip_factor", 1.0))
+
+
+def _limits(g: np.ndarray) -> tuple[float, float]:
+    highest = float(np.abs(g).max(initial=0.0))
+    return -highest, highest
+
+
+def recipe(bits: int = 4, *, variant: str = "paper", clip_factor: float | str | None = None,
+           estimator: Estimator | None = None) -> Recipe:
+    """The paper's table.  clip_factor : a number instead of the adapted one, or "dsgc", to compare.
+
+    estimator : in-hindsight or running maxima in place of the gradient's own.
+    """
+    gradient = Gradient(bits, clip_factor, estimator or Estimator("current"), variant)
+    return Recipe(f"int4-{bits}", Quantizers(Weight(bits), Activation(bits), gradient, gradient),
+                  groups={"weight": Group(SGD(), decay=1e-4), "quantizer": Group(Adam(1e-5))},
+                  skips_first=variant == "authors")

@@ -1,0 +1,151 @@
+"""Models: functions of a recipe that return a layer. Together they hold every kind of layer the papers use.
+
+| name | what |
+|---|---|
+| mlp | two hidden layers with batch norm |
+| cnn | two convolutions, max pooling, a hidden linear layer |
+| resnet20 | He 2016 for small images: 3 stages of 3 blocks |
+| preresnet20 | the same with norm and ReLU before each convolution |
+| mobilenet | inverted residuals with depthwise convolutions, linear bottlenecks, ReLU6 (MobileNetV2) |
+| edsr | residual blocks without norm, pixel shuffle: super-resolution by 2 |
+
+Each takes ``(recipe, channels, size, classes)``: of the images, and of the answer. The first product stands at the
+recipe's ``first``, the last at its ``last``, all others at its ``inner``.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from refquant.autodiff import Tensor, flatten, global_average_pool, max_pool, pixel_shuffle, relu, relu6
+from refquant.gemm import Geometry
+from refquant.integers import Fixed
+from refquant.integers.quantize import choice
+from refquant.training.layers import Apply, BatchNorm, Conv, Layer, Linear, Residual, Sequential
+from refquant.training.quantizing import Recipe
+from refquant.training.run import Run
+
+SAME = Geometry(padding=1)
+
+
+def model(name: str, recipe: Recipe, channels: int, size: int, classes: int) -> Layer:
+    """The model ``name`` for images [channels, size, size] and ``classes``; ValueError for a name there is not."""
+    choice("model", name, tuple(MODELS))
+    return MODELS[name](recipe, channels, size, classes)
+
+
+def mlp(recipe: Recipe, channels: int, size: int, classes: int, width: int = 128) -> Layer:
+    pixels = channels * size * size
+    return Sequential((
+        flat,
+        Linear("fc1", pixels, width, recipe.first), norm(recipe, "bn1", width), bend(recipe, "act1", width),
+        Linear("fc2", width, width, recipe.inner), norm(recipe, "bn2", width), bend(recipe, "act2", width),
+        Linear("fc3", width, classes, recipe.last, bias=True)))
+
+
+def cnn(recipe: Recipe, channels: int, size: int, classes: int, width: int = 16) -> Layer:
+    left = size // 4
+    return Sequential((
+        Conv("conv1", channels, width, recipe.first, geometry=SAME), norm(recipe, "bn1", width),
+        bend(recipe, "act1", width), Apply(max_pool, {"size": 2}),
+        Conv("conv2", width, 2 * width, recipe.inner, geometry=SAME), norm(recipe, "bn2", 2 * width),
+        bend(recipe, "act2", 2 * width), Apply(max_pool, {"size": 2}), Apply(flatten),
+        Linear("fc1", 2 * width * left * left, 64, recipe.inner), norm(recipe, "bn3", 64), bend(recipe, "act3", 64),
+        Linear("fc2", 64, classes, recipe.last, bias=True)))
+
+
+def resnet20(recipe: Recipe, channels: int, size: int, classes: int, width: int = 16, blocks: int = 3) -> Layer:
+    layers: list[Layer] = [Conv("conv", channels, width, recipe.first, geometry=SAME), norm(recipe, "bn", width),
+                           bend(recipe, "act", width)]
+    inputs = width
+    for stage in range(3):
+        for block in range(blocks):
+            outputs, stride, name = width << stage, 2 if stage and not block else 1, f"s{stage}b{block}"
+            body = Sequential((
+                Conv(f"{name}.conv1", inputs, outputs, recipe.inner, geometry=Geometry(stride, 1)),
+                norm(recipe, f"{name}.bn1", outputs), bend(recipe, f"{name}.act1", outputs),
+                Conv(f"{name}.conv2", outputs, outputs, recipe.inner, geometry=SAME),
+                norm(recipe, f"{name}.bn2", outputs)))
+            shortcut = None if inputs == outputs else Sequential((
+                Conv(f"{name}.down", inputs, outputs, recipe.inner, kernel=1, geometry=Geometry(stride)),
+                norm(recipe, f"{name}.down.bn", outputs)))
+            layers += [Residual(body, shortcut), bend(recipe, f"{name}.act2", outputs)]
+            inputs = outputs
+    return Sequential((*layers, Apply(global_average_pool), Linear("fc", inputs, classes, recipe.last, bias=True)))
+
+
+def preresnet20(recipe: Recipe, channels: int, size: int, classes: int, width: int = 16, blocks: int = 3) -> Layer:
+    layers: list[Layer] = [Conv("conv", channels, width, recipe.first, geometry=SAME)]
+    inputs = width
+    for stage in range(3):
+        for block in range(blocks):
+            outputs, stride, name = width << stage, 2 if stage and not block else 1, f"s{stage}b{block}"
+            body = Sequential((
+                norm(recipe, f"{name}.bn1", inputs), bend(recipe, f"{name}.act1", inputs),
+                Conv(f"{name}.conv1", inputs, outputs, recipe.inner, geometry=Geometry(stride, 1)),
+                norm(recipe, f"{name}.bn2", outputs), bend(recipe, f"{name}.act2", outputs),
+                Conv(f"{name}.conv2", outputs, outputs, recipe.inner, geometry=SAME)))
+            shortcut = None if inputs == outputs else Conv(f"{name}.down", inputs, outputs, recipe.inner, signed=True,
+                                                           kernel=1, geometry=Geometry(stride))
+            layers.append(Residual(body, shortcut))
+            inputs = outputs
+    return Sequential((*layers, norm(recipe, "bn", inputs), bend(recipe, "act", inputs), Apply(global_average_pool),
+                       Linear("fc", inputs, classes, recipe.last, bias=True)))
+
+
+def mobilenet(recipe: Recipe, channels: int, size: int, classes: int, expansion: int = 4) -> Layer:
+    """Blocks of (outputs, stride); each widens, convolves every channel on its own, and narrows without a ReLU."""
+    layers: list[Layer] = [Conv("conv", channels, 16, recipe.first, geometry=SAME), norm(recipe, "bn", 16),
+                           bend(recipe, "act", 16, relu6)]
+    inputs, positive = 16, True
+    for i, (outputs, stride) in enumerate(((16, 1), (24, 2), (24, 1), (32, 2), (32, 1))):
+        name, wide = f"block{i}", inputs * expansion
+        body = Sequential((
+            Conv(f"{name}.widen", inputs, wide, recipe.inner, signed=not positive, kernel=1),
+            norm(recipe, f"{name}.bn1", wide), bend(recipe, f"{name}.act1", wide, relu6),
+            Conv(f"{name}.each", wide, wide, recipe.inner, geometry=Geometry(stride, 1, groups=wide)),
+            norm(recipe, f"{name}.bn2", wide), bend(recipe, f"{name}.act2", wide, relu6),
+            Conv(f"{name}.narrow", wide, outputs, recipe.inner, kernel=1), norm(recipe, f"{name}.bn3", outputs)))
+        layers.append(Residual(body) if inputs == outputs and stride == 1 else body)
+        inputs, positive = outputs, False
+    return Sequential((
+        *layers, Conv("top", inputs, 64, recipe.inner, signed=True, kernel=1), norm(recipe, "top.bn", 64),
+        bend(recipe, "top.act", 64, relu6), Apply(global_average_pool),
+        Linear("fc", 64, classes, recipe.last, bias=True)))
+
+
+def edsr(recipe: Recipe, channels: int, size: int, classes: int, width: int = 16, blocks: int = 4) -> Layer:
+    """Images of twice the size; ``classes`` does not matter."""
+    head = Conv("head", channels, width, recipe.first, bias=True, geometry=SAME)
+    body: list[Layer] = []
+    for i in range(blocks):
+        body.append(Residual(Sequential((
+            Conv(f"block{i}.conv1", width, width, recipe.inner, bias=True, signed=True, geometry=SAME),
+            bend(recipe, f"block{i}.act", width),
+            Conv(f"block{i}.conv2", width, width, recipe.inner, bias=True, geometry=SAME)))))
+    body.append(Conv("body", width, width, recipe.inner, bias=True, signed=True, geometry=SAME))
+    return Sequential((
+        head, Residual(Sequential(tuple(body))),
+        Conv("up", width, 4 * width, recipe.inner, bias=True, signed=True, geometry=SAME),
+        Apply(pixel_shuffle, {"factor": 2}),
+        Conv("tail", width, channels, recipe.last, bias=True, signed=True, geometry=SAME)))
+
+
+def flat(x: Tensor, run: Run) -> Tensor:
+    """Images [B, C, H, W] as rows [B, C H W]; the input's integers stay integers."""
+    if isinstance(x.value, Fixed):
+        return Tensor(Fixed(x.value.codes.reshape(len(x.value.codes), -1), x.value.scale, x.value.format))
+    return flatten(x)
+
+
+def norm(recipe: Recipe, name: str, channels: int) -> Layer:
+    """The recipe's normalization, batch norm unless it has its own."""
+    return recipe.norm(name, channels) if recipe.norm else BatchNorm(name, channels)
+
+
+def bend(recipe: Recipe, name: str, channels: int, op: Callable = relu) -> Layer:
+    """The recipe's nonlinearity, ``op`` unless it has its own."""
+    return recipe.nonlinearity(name, channels) if recipe.nonlinearity else Apply(op)
+
+
+MODELS: dict[str, Callable[..., Layer]] = {
+    "mlp": mlp, "cnn": cnn, "resnet20": resnet20, "preresnet20": preresnet20, "mobilenet": mobilenet, "edsr": edsr}

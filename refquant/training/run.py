@@ -1,0 +1,89 @@
+"""One pass of a model: its parameters as tensors, its state, the random bits of its step.
+
+A model is a description; what changes in training stands in two dictionaries of arrays, ``parameters`` (learned) and
+``state`` (collected: running statistics, ranges, clip factors). Both fill themselves on the first pass, which is where
+values that come from the first batch are at hand.
+"""
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+
+from refquant.autodiff import Tensor, gradients
+from refquant.integers import PhiloxRounding, philox_bits
+from refquant.reals import log
+
+Arrays = dict[str, np.ndarray]
+KINDS = ("weight", "other", "quantizer")  # what weight decay and learning rates tell apart
+
+
+class Run:
+    """One pass, in training or in evaluation.
+
+    parameters : read, and completed where the model meets one for the first time; ``kinds`` tells each one's kind.
+    state : a copy is read and written: the caller keeps `Run.state` when the step is done.
+    """
+
+    def __init__(self, parameters: Arrays, state: Arrays, kinds: dict[str, str], *, training: bool, seed: int = 0,
+                 step: int = 0):
+        self.parameters, self.state, self.kinds = parameters, dict(state), kinds
+        self.training, self.seed, self.step = training, seed, step
+        self.tensors: dict[str, Tensor] = {}
+        self.watched: list[tuple[Tensor, Callable[[np.ndarray], None]]] = []
+
+    def parameter(self, name: str, initial: Callable[[], np.ndarray], kind: str = "other") -> Tensor:
+        """The parameter ``name`` as a tensor, one for the whole pass; ``initial()`` the first time."""
+        if name not in self.tensors:
+            if name not in self.parameters:
+                self.parameters[name] = np.array(initial(), np.float64)
+                self.kinds[name] = kind
+            self.tensors[name] = Tensor(self.parameters[name])
+        return self.tensors[name]
+
+    def stochastic(self, name: str) -> PhiloxRounding:
+        """The stochastic rounding of the tensor ``name`` at this step."""
+        return PhiloxRounding(self.seed, tensor_number(name), self.step)
+
+    def normal(self, name: str, shape: tuple[int, ...], deviation: float) -> np.ndarray:
+        """Normal numbers of mean 0 for the first value of ``name``: of the seed and the name alone."""
+        return deviation * normal(shape, self.seed, tensor_number(name))
+
+    def watch(self, tensor: Tensor, see: Callable[[np.ndarray], None]) -> None:
+        """Have ``see`` called with the gradient of ``tensor`` once the step's gradients are known."""
+        if self.training:
+            self.watched.append((tensor, see))
+
+    def gradients(self, loss: Tensor) -> Arrays:
+        """The gradient of each parameter; what is watched is seen."""
+        names = list(self.tensors)
+        found = gradients(loss, [*(self.tensors[name] for name in names), *(tensor for tensor, _ in self.watched)])
+        for (_, see), g in zip(self.watched, found[len(names):], strict=True):
+            see(g)
+        return dict(zip(names, found, strict=False))
+
+
+def tensor_number(name: str) -> int:
+    """The number that Philox knows the tensor ``name`` by: CRC-32 of the name, so that other tensors do not move it."""
+    return zlib.crc32(name.encode())
+
+
+def normal(shape: tuple[int, ...], seed: int, tensor: int) -> np.ndarray:
+    """Standard normal numbers, by Marsaglia's polar method on Philox bits: from + - * / sqrt and our own log.
+
+    Try k of all elements is step k; an element takes its first try (u, v) inside the unit disc.
+    """
+    out, missing = np.zeros(shape), np.ones(shape, bool)
+    for attempt in range(1 << 16):
+        bits = philox_bits(64, shape, seed, tensor, attempt)
+        halves = bits >> np.uint64(32), bits & np.uint64(2**32 - 1)
+        u, v = ((half.astype(np.float64) + 0.5) / 2**31 - 1 for half in halves)
+        s = u * u + v * v
+        ok = missing & (s < 1)
+        safe = np.where(ok, s, 0.5)
+        out = np.where(ok, u * np.sqrt(-2 * log(safe) / safe), out)
+        missing &= ~ok
+        if not missing.any():
+            break
+    return out
