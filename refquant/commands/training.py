@@ -51,6 +51,8 @@ def _shared(command: argparse.ArgumentParser) -> None:
     command.add_argument("--smoothing", type=float, default=0.0, metavar="X", help="of labels, 0 to 1")
     command.add_argument("--pad", type=count, default=0, metavar="N", help="random crops of images padded by N")
     command.add_argument("--flip", action="store_true", help="mirror images at random")
+    command.add_argument("--start", metavar="DIR", help="begin with the weights of the run in DIR")
+    command.add_argument("--teacher", metavar="DIR", help="learn what the run in DIR answers, in place of the labels")
     command.add_argument("--plot", metavar="FILE", help="a plot, .svg or .png (needs the extra `book`)")
 
 
@@ -72,7 +74,8 @@ def _train(options: argparse.Namespace) -> int:
             line = training.history[-1]
             progress.say(f"epoch {line['epoch']:3}  loss {line['loss']:.4f}  test {line['score']:.2f} {line['unit']}")
 
-        training = _training(lambda: train(settings, data, directory, options.resume, progress.loss, epoch))
+        training = _training(lambda: train(settings, data, directory, options.resume, **_origins(options),
+                                           step=progress.loss, epoch=epoch))
     last = training.history[-1]
     print(f"{settings.method}: test {last['score']:.2f} {last['unit']}, weights {last['weights'][:16]}")
     if options.plot:
@@ -87,7 +90,7 @@ def _compare(options: argparse.Namespace) -> int:
     from refquant.training.compare import Row, save, table, train
     from refquant.training.methods import COMPARED
 
-    data = _data(options)
+    data, origins = _data(options), _origins(options)
     runs = [[_settings(options, method, number) for number in range(options.seeds)]
             for method in dict.fromkeys(options.methods or COMPARED)]
     root, rows, histories = None if options.out is None else Path(options.out), [], {}
@@ -97,7 +100,8 @@ def _compare(options: argparse.Namespace) -> int:
             done = []
             for settings in seeds:
                 directory = None if root is None else root / f"{settings.method}-seed{settings.seed}"
-                done.append(_training(lambda s=settings, d=directory: train(s, data, d, True, progress.loss)))
+                done.append(_training(lambda s=settings, d=directory: train(s, data, d, True, **origins,
+                                                                            step=progress.loss)))
             rows.append(Row(seeds[0].method, tuple(training.history[-1]["score"] for training in done)))
             histories[seeds[0].method] = done[0].history
             progress.say(f"{rows[-1].method}: {rows[-1].mean:.2f}")
@@ -130,6 +134,13 @@ def _data(options: argparse.Namespace):
     from refquant.training.data import load
 
     return load(options.data)
+
+
+def _origins(options: argparse.Namespace) -> dict:
+    """The runs to start from and to learn from."""
+    from refquant.training import checkpoints
+
+    return {name: checkpoints.read(Path(path)) for name in ("start", "teacher") if (path := getattr(options, name))}
 
 
 def _steps(settings, data) -> int:

@@ -11,7 +11,8 @@ from refquant.integers.requantize import requantize, requantize_codes
 from refquant.integers.stochastic import PhiloxRounding, Stochastic
 
 __all__ = [
-    "Accumulator", "Fixed", "IntFormat", "PhiloxRounding", "Stochastic", "affine", "dequantize", "fake_quantize", "flags",
-    "least_safe_bits", "lfsr_bits", "lfsr_states", "multiplier_from_scale", "pack", "philox4x32", "philox_bits",
-    "quantize", "quantize_codes", "requantize", "requantize_codes", "rounding", "safe_bits", "ste_gradient", "unpack",
+    "Accumulator", "Fixed", "IntFormat", "PhiloxRounding", "Stochastic", "affine", "dequantize", "fake_quantize",
+    "flags", "least_safe_bits", "lfsr_bits", "lfsr_states", "multiplier_from_scale", "pack", "philox4x32",
+    "philox_bits", "quantize", "quantize_codes", "requantize", "requantize_codes", "rounding", "safe_bits",
+    "ste_gradient", "unpack",
 ]

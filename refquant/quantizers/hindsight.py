@@ -34,6 +34,7 @@ from refquant.quantizers.grid import check_finite, inside, on_grid, units
 from refquant.reals import total
 
 Range = tuple[float, float]
+NAMES = ("current", "running", "hindsight")
 
 GOLDEN = (float(np.sqrt(5.0)) - 1) / 2
 
@@ -49,7 +50,7 @@ class Estimator:
     eta: float = 0.9
 
     def __post_init__(self):
-        choice("name", self.name, ("current", "running", "hindsight"))
+        choice("name", self.name, NAMES)
         if not 0 <= self.eta < 1:
             raise ValueError(f"eta = {self.eta}: expected 0 <= eta < 1")
 
@@ -69,6 +70,9 @@ class Estimator:
             return seen
         low, high = ((1 - self.eta) * new + self.eta * old for new, old in zip(seen, state, strict=True))
         return low, high
+
+
+CURRENT, RUNNING, HINDSIGHT = Estimator("current"), Estimator("running"), Estimator("hindsight")
 
 
 @Op

@@ -25,6 +25,7 @@ from __future__ import annotations
 import numpy as np
 
 from refquant.autodiff.engine import Op
+from refquant.autodiff.loss import softmax, softmax_cross_entropy
 from refquant.integers import Fixed, IntFormat
 from refquant.integers.fixed import along
 from refquant.integers.quantize import choice
@@ -93,7 +94,8 @@ def _grid(a, start, bits: int, eps: float, variant: str) -> tuple[np.ndarray, np
     levels = 2**bits - 1
     if np.shape(a) != (levels,):
         raise ValueError(f"a has shape {np.shape(a)}: expected [{levels}], an interval for each step of {bits} bits")
-    check_finite(np.asarray(a, np.float64), "a")
+    a = np.asarray(a, np.float64)
+    check_finite(a, "a")
     lengths = np.where(a > eps, a, eps)
     grid = [_one(start, "start")]
     for length in lengths:
@@ -106,6 +108,14 @@ def _one(value, name: str) -> float:
         raise ValueError(f"{name} has shape {np.shape(value)}: expected one number")
     check_finite(np.asarray(value, np.float64), name)
     return float(np.reshape(value, ()))
+
+
+def distillation_loss(student, teacher: np.ndarray):
+    """The cross-entropy of the student's logits [B, C] (a Tensor) with the probabilities of a teacher's, temperature 1.
+
+    The loss of the authors' code: no hard label takes part (theirs had a ResNet-101 for its teacher).
+    """
+    return softmax_cross_entropy(student, softmax(teacher))
 
 
 GRADIENTS = ("ste", "authors")

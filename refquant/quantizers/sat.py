@@ -71,8 +71,6 @@ def sat_weight(w, *, bits, scheme="original", rescale=None, rounding=half_even, 
     this is how others read it) or differentiated ("authors").
     The levels of original and centered are odd multiples of half a step, and so take bits + 1 signed bits.
     """
-    if rescale is not None:
-        choice("rescale", rescale, RESCALES)
     check_variant(variant)
     levels = _levels(w, bits, scheme, rounding)
     if isinstance(levels, np.ndarray):  # a Frozen rounding; the scale, a constant, is that of the rounded weights
@@ -136,6 +134,7 @@ def _sat_scale(w: np.ndarray, effective: np.ndarray, rescale: str | None) -> flo
     """SAT's constant s for the weights in use, ``effective``."""
     if rescale is None:
         return 1.0
+    choice("rescale", rescale, RESCALES)
     variance = _variance(effective)
     if variance == 0:
         raise ValueError("the weights in use are all equal: expected a variance to divide by")

@@ -21,6 +21,8 @@ from refquant.training.loop import Settings, Training, digest
 
 CHECKPOINT, LOG = "checkpoint.npz", "log.jsonl"
 PARTS = ("parameters", "state", "memories")
+# What NumPy, zipfile and JSON raise for files that are not theirs.
+DAMAGE = OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, zipfile.BadZipFile
 
 
 class CheckpointError(RefquantError):
@@ -47,8 +49,8 @@ def log(training: Training) -> bytes:
     return "".join(json.dumps(line) + "\n" for line in (asdict(training.settings), *training.history)).encode()
 
 
-def load(directory: Path, settings: Settings) -> Training:
-    """The run that `save` wrote. Raises CheckpointError when it is damaged or not of these ``settings``."""
+def read(directory: Path) -> Training:
+    """The run that `save` wrote into ``directory``. Raises CheckpointError when there is none or it is damaged."""
     path = directory / CHECKPOINT
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -60,14 +62,20 @@ def load(directory: Path, settings: Settings) -> Training:
                             history=tuple(head["history"]))
         whole = digest(training.parameters) == training.history[-1]["weights"]
     except FileNotFoundError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: missing: expected the directory of a run") from None
+    except DAMAGE as error:
         raise CheckpointError(f"{path}: not a checkpoint ({error}): remove it to start again") from None
     if not whole:
         raise CheckpointError(f"{path}: its weights are not those of its history: remove it to start again")
+    return training
+
+
+def load(directory: Path, settings: Settings) -> Training:
+    """The run in ``directory``. Raises CheckpointError when it is damaged or not of these ``settings``."""
+    training = read(directory)
     for field in fields(Settings):
         here, there = getattr(settings, field.name), getattr(training.settings, field.name)
         if here != there:
-            raise CheckpointError(f"{path}: is of a run with {field.name} = {there!r}, not {here!r}: use the same, "
-                                  "or another directory")
+            raise CheckpointError(f"{directory / CHECKPOINT}: is of a run with {field.name} = {there!r}, not {here!r}: "
+                                  "use the same, or another directory")
     return training

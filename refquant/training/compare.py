@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from refquant.atomic import write
 from refquant.reals import mean
 from refquant.training import checkpoints
 from refquant.training.data import Dataset
-from refquant.training.loop import Settings, Trainer, Training
+from refquant.training.loop import Settings, Trainer, Training, digest
 from refquant.training.methods import recipe
 
 
@@ -34,23 +34,38 @@ class Row:
         return float(np.sqrt(mean(difference * difference) * len(self.scores) / max(len(self.scores) - 1, 1)))
 
 
-def train(settings: Settings, data: Dataset, directory: Path | None = None, resume: bool = False,
+def train(settings: Settings, data: Dataset, directory: Path | None = None, resume: bool = False, *,
+          start: Training | None = None, teacher: Training | None = None,
           step: Callable[[float], None] = lambda loss: None,
           epoch: Callable[[Training], None] = lambda training: None) -> Training:
     """A run from its beginning, or with ``resume`` from the checkpoint in ``directory`` if there is one.
 
+    start : a run whose parameters this one begins with, as far as it has the same.  teacher : a run to distil from.
     step, epoch : called after each. With a directory, every epoch is saved there.
     """
-    trainer = Trainer(settings, recipe(settings.method, settings.variant), data)
+    settings = replace(settings, start=digest(start.parameters) if start else "",
+                       teacher=digest(teacher.parameters) if teacher else "")
     training = Training(settings)
+    if start is not None:
+        training = replace(training, parameters=start.parameters, kinds=start.kinds)
     if directory is not None and resume and (directory / checkpoints.CHECKPOINT).exists():
         training = checkpoints.load(directory, settings)
-    for training in trainer.epochs(training, step):
+    trainer = Trainer(settings, recipe(settings.method, settings.variant), data,
+                      None if teacher is None else _logits(teacher, data))
+    for after in trainer.epochs(training, step):
+        training = after
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
             checkpoints.save(training, directory)
         epoch(training)
     return training
+
+
+def _logits(teacher: Training, data: Dataset) -> Callable[[np.ndarray], np.ndarray]:
+    """What the ``teacher`` answers, in evaluation."""
+    settings = teacher.settings
+    trainer = Trainer(settings, recipe(settings.method, settings.variant), data)
+    return lambda x: trainer.answer(teacher, x)
 
 
 def table(rows: Sequence[Row], unit: str) -> str:

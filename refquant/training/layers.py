@@ -42,6 +42,9 @@ class Product:
         """``op`` of the quantized ``x`` and the quantized weight [outputs, ...] of this ``shape``."""
         name, q = self.name, self.quantizers
         w = run.parameter(f"{name}.w", lambda: run.normal(f"{name}.w", shape, deviation), "weight")
+        if w.shape != shape:
+            raise ValueError(f"{name}.w has shape {w.shape}: expected {shape}; the run it comes from has another model "
+                             "or other images")
         w_q = q.weight(w, run, f"{name}.w")
         x_q = q.activation(x, run, f"{name}.x", self.signed)
         for role, slot in (("input_gradient", q.input_gradient), ("weight_gradient", q.weight_gradient)):

@@ -1,8 +1,8 @@
 """The loop: epochs of steps, each a pure function of what was before it.
 
-All that a run remembers is in `Training`: parameters, state, the optimizer's memory, how many epochs are done, and their
-history. It is replaced as a whole after a step, and every random number is drawn for (seed, tensor, step): so a run that
-is stopped after an epoch and resumed ends in the same bits as one that was not.
+All that a run remembers is in `Training`: parameters, state, the optimizer's memory, how many epochs are done and what
+they gave. It is replaced as a whole after a step, and every random number is drawn for (seed, tensor, step): so a run
+that is stopped after an epoch and resumed ends in the same bits as one that was not.
 """
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from refquant.autodiff import Tensor
+from refquant.quantizers.n2uq import distillation_loss
 from refquant.reals import mean
 from refquant.training.data import Dataset, batches, crop_and_flip
 from refquant.training.models import model
@@ -30,6 +31,7 @@ class Settings:
     """What a run is: with the data, this determines every bit of its result.
 
     rate : replaces the recipe's learning rates by their multiples; 1 leaves them.  pad, flip : augmentation.
+    start, teacher : the digests of the weights that the run starts from, and of those that it learns from; "" for none.
     """
 
     method: str
@@ -45,6 +47,8 @@ class Settings:
     smoothing: float = 0.0
     pad: int = 0
     flip: bool = False
+    start: str = ""
+    teacher: str = ""
 
     def __post_init__(self):
         for name, low in (("epochs", 1), ("batch", 2), ("warm_up", 0), ("pad", 0), ("seed", 0)):
@@ -73,10 +77,14 @@ class Training:
 
 
 class Trainer:
-    """A model, its recipe and its data; it carries no memory of a run."""
+    """A model, its recipe and its data; it carries no memory of a run.
 
-    def __init__(self, settings: Settings, recipe: Recipe, data: Dataset):
-        self.settings, self.recipe, self.data = settings, recipe, data
+    teacher : logits from images; the model then learns their probabilities in place of the labels (distillation).
+    """
+
+    def __init__(self, settings: Settings, recipe: Recipe, data: Dataset,
+                 teacher: Callable[[np.ndarray], np.ndarray] | None = None):
+        self.settings, self.recipe, self.data, self.teacher = settings, recipe, data, teacher
         _, channels, height, width = data.train_x.shape
         if height != width or height < 4:
             raise ValueError(f"images of {height} x {width}: expected squares of 4 x 4 or more")
@@ -107,7 +115,8 @@ class Trainer:
             x = crop_and_flip(x, settings.pad, settings.flip, settings.seed, training.step)
         run = Run(dict(training.parameters), training.state, kinds, training=True, seed=settings.seed,
                   step=training.step)
-        loss = self.task.loss(self.model(self.task.input(x), run), x, y)
+        out = self.model(self.task.input(x), run)
+        loss = distillation_loss(out, self.teacher(x)) if self.teacher else self.task.loss(out, x, y)
         gradients = run.gradients(loss)
         factor = settings.rate * self.schedule.factor(training.step)
         parameters, memories = run.parameters, training.memories

@@ -2,12 +2,15 @@
 
 A method's name is its paper's short name and the bits: `banner-8` (weights, activations and gradients in 8), `banner-4`
 (gradients in 4), `sat-8` to `sat-2` and `n2uq-4` to `n2uq-2` (weights and activations), `hindsight-8`, `int4-4` and the
-like (all three). `float` is full precision.
+like (all three). `float` is full precision. `banner-8+hindsight` finds Banner's ranges in hindsight: so do
+`int4-4+hindsight`, and `+running` or `+current` in all three papers that estimate ranges.
 """
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from refquant.quantizers.hindsight import NAMES, Estimator
 from refquant.training.methods import banner, hindsight, int4, n2uq, sat
 from refquant.training.optimizers import SGD, Group
 from refquant.training.quantizing import Recipe
@@ -19,6 +22,7 @@ PAPERS: dict[str, tuple[Callable[..., Recipe], tuple[int, ...], int]] = {  # the
     "hindsight": (hindsight.recipe, tuple(range(2, 9)), 8),
     "int4": (int4.recipe, tuple(range(3, 9)), 4),
 }
+ESTIMATING = ("banner", "hindsight", "int4")
 COMPARED = ("float", "banner-8", "banner-4", "sat-8", "sat-4", "sat-3", "sat-2", "n2uq-4", "n2uq-3", "n2uq-2",
             "hindsight-8", "int4-4", "int4-5")
 
@@ -27,10 +31,18 @@ def recipe(name: str, variant: str = "paper") -> Recipe:
     """The recipe of a method's name; ValueError for a name or a number of bits that there is not."""
     if name == "float":
         return Recipe("float", groups={"weight": Group(SGD(), decay=1e-4)})
-    paper, _, bits = name.partition("-")
+    given, _, estimator = name.partition("+")
+    paper, _, bits = given.partition("-")
     if paper not in PAPERS:
         raise ValueError(f"method {name!r}: expected float, or one of {', '.join(PAPERS)}, with bits: banner-8")
     make, allowed, usual = PAPERS[paper]
     if bits and (not bits.isdecimal() or int(bits) not in allowed):
         raise ValueError(f"method {name!r}: {paper} has {', '.join(f'{paper}-{b}' for b in allowed)}")
-    return make(int(bits or usual), variant=variant)
+    how = {}
+    if estimator:
+        if paper not in ESTIMATING or estimator not in NAMES:
+            raise ValueError(f"method {name!r}: expected {', '.join(f'+{known}' for known in NAMES)} after "
+                             f"{', '.join(ESTIMATING)}")
+        how["estimator"] = Estimator(estimator)
+    found = make(int(bits or usual), variant=variant, **how)
+    return replace(found, name=f"{found.name}+{estimator}") if estimator else found

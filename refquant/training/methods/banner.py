@@ -19,7 +19,7 @@ from refquant.autodiff import Tensor
 from refquant.autodiff.normalization import AUTHORS_FACTOR, range_statistics
 from refquant.autodiff.values import reals
 from refquant.quantizers.banner import banner_quantize, per_sample_range, tensor_range, update_running
-from refquant.quantizers.hindsight import Estimator
+from refquant.quantizers.hindsight import CURRENT, Estimator
 from refquant.training.layers import average, scaled
 from refquant.training.optimizers import SGD, Group
 from refquant.training.quantizing import Quantizers, Recipe, as_reals
@@ -97,7 +97,7 @@ class Gradient:
 
     bits: int = 8
     stochastic: bool = True
-    estimator: Estimator = Estimator("current")
+    estimator: Estimator = CURRENT
     variant: str = "paper"
 
     def at(self, run: Run, name: str) -> Callable:
@@ -111,7 +111,7 @@ class Gradient:
         return quantizer
 
     def see(self, g: np.ndarray, run: Run, name: str) -> None:
-        if self.estimator.name != "current":
+        if self.estimator != CURRENT:
             estimated_range(self.estimator, tensor_range(g), run, f"{name}.range")
 
 
@@ -168,9 +168,11 @@ def recipe(gradient_bits: int = 8, *, variant: str = "paper", estimator: Estimat
     """
     weight = Weight(variant=variant)
     activation = Activation(estimator=estimator, variant=variant)
-    gradient = Gradient(gradient_bits, stochastic, estimator or Estimator("current"), variant)
+    gradient = Gradient(gradient_bits, stochastic, estimator or CURRENT, variant)
     finer = None if variant == "authors" else Gradient(WEIGHT_GRADIENT_BITS, False, gradient.estimator, variant)
     every = Quantizers(weight, activation, gradient, finer if bifurcation else gradient, RealWeight(weight))
-    norm = (lambda name, channels: RangeBN(name, channels, activation, gradient, weight)) if range_bn else None
-    return Recipe(f"banner-{gradient_bits}", every, every, every, norm=norm,
+    def norm(name: str, channels: int) -> RangeBN:
+        return RangeBN(name, channels, activation, gradient, weight)
+
+    return Recipe(f"banner-{gradient_bits}", every, every, every, norm=norm if range_bn else None,
                   groups={"weight": Group(SGD(), decay=1e-4)})

@@ -15,7 +15,7 @@ import numpy as np
 
 from refquant.autodiff import Tensor
 from refquant.quantizers.banner import tensor_range
-from refquant.quantizers.hindsight import Estimator, dsgc_clip, hindsight_quantize, symmetric_quantize
+from refquant.quantizers.hindsight import HINDSIGHT, Estimator, dsgc_clip, hindsight_quantize, symmetric_quantize
 from refquant.training.methods.banner import estimated_range, known_range
 from refquant.training.optimizers import SGD, Group
 from refquant.training.quantizing import Quantizers, Recipe, as_reals
@@ -37,7 +37,7 @@ class Activation:
     """An activation on an estimated range; in evaluation, on the one that training left."""
 
     bits: int = 8
-    estimator: Estimator = Estimator()
+    estimator: Estimator = HINDSIGHT
 
     def __call__(self, x: Tensor, run: Run, name: str, signed: bool) -> Tensor:
         x, key = as_reals(x), f"{name}.range"
@@ -51,7 +51,7 @@ class Gradient:
     """An output gradient on an estimated range."""
 
     bits: int = 8
-    estimator: Estimator = Estimator()
+    estimator: Estimator = HINDSIGHT
 
     def at(self, run: Run, name: str) -> Callable:
         rounding, key = run.stochastic(name), f"{name}.range"
@@ -89,13 +89,12 @@ class DsgcGradient:
         return key not in run.state or run.step % self.period == 0
 
 
-def recipe(bits: int = 8, *, variant: str = "paper", estimator: Estimator | None = None, dsgc: bool = False) -> Recipe:
+def recipe(bits: int = 8, *, variant: str = "paper", estimator: Estimator = HINDSIGHT, dsgc: bool = False) -> Recipe:
     """In-hindsight's table, every layer alike.
 
-    estimator : "current" or "running" min and max instead, to compare.  dsgc : DSGC for the gradients.
+    estimator : current or running min and max instead, to compare.  dsgc : DSGC for the gradients.
     variant : the authors released no code, so both names mean the same.
     """
-    estimator = estimator or Estimator()
     gradient = DsgcGradient(bits) if dsgc else Gradient(bits, estimator)
     every = Quantizers(Weight(bits), Activation(bits, estimator), gradient, gradient)
     return Recipe(f"hindsight-{bits}", every, every, every, groups={"weight": Group(SGD(), decay=1e-4)})

@@ -17,7 +17,7 @@ import numpy as np
 
 from refquant.autodiff import Tensor
 from refquant.quantizers import int4
-from refquant.quantizers.hindsight import Estimator, dsgc_clip
+from refquant.quantizers.hindsight import CURRENT, Estimator
 from refquant.training.methods.banner import estimated_range, known_range
 from refquant.training.optimizers import SGD, Adam, Group
 from refquant.training.quantizing import Quantizers, Recipe, as_reals
@@ -52,13 +52,13 @@ class Activation:
 class Gradient:
     """An output gradient clipped at its clip factor times its maximum.
 
-    clip_factor : None to adapt it (from 1; the authors scan the first batch for it), a number to hold it, or "dsgc".
+    clip_factor : None to adapt it, from 1 on (the authors scan the first batch for it); or a number to hold it at.
     estimator : how the maximum is found; the paper takes the current one.
     """
 
     bits: int = 4
-    clip_factor: float | str | None = None
-    estimator: Estimator = Estimator("current")
+    clip_factor: float | None = None
+    estimator: Estimator = CURRENT
     variant: str = "paper"
 
     def at(self, run: Run, name: str) -> Callable:
@@ -66,16 +66,12 @@ class Gradient:
         state = known_range(run, f"{name}.range") if f"{name}.range" in run.state else None
 
         def quantizer(g: np.ndarray):
-            used = factor
-            if self.clip_factor == "dsgc":
-                highest = float(np.abs(g).max())
-                used = dsgc_clip(g, self.bits) / highest if highest else 1.0
-            limit = self.estimator.range(_limits(g), state)[1]
-            return int4.int4_gradient(g, clip_factor=used, bits=self.bits, rounding=rounding, max_abs=limit)
+            highest = self.estimator.range(_limits(g), state)[1]
+            return int4.int4_gradient(g, clip_factor=factor, bits=self.bits, rounding=rounding, max_abs=highest)
         return quantizer
 
     def see(self, g: np.ndarray, run: Run, name: str) -> None:
-        if self.estimator.name != "current":
+        if self.estimator != CURRENT:
             estimated_range(self.estimator, _limits(g), run, f"{name}.range")
         if self.clip_factor is None:
             scan = self.variant == "authors" and f"{name}.clip_factor" not in run.state
@@ -84,7 +80,8 @@ class Gradient:
             run.state[f"{name}.clip_factor"] = np.array(new)
 
     def _factor(self, run: Run, name: str) -> float:
-        return self.clip_factor if isinstance(self.clip_factor, float) else float(run.state.get(f"{name}.clip_factor", 1.0))
+        adapted = run.state.get(f"{name}.clip_factor", 1.0)
+        return float(adapted if self.clip_factor is None else self.clip_factor)
 
 
 def _limits(g: np.ndarray) -> tuple[float, float]:
@@ -92,13 +89,13 @@ def _limits(g: np.ndarray) -> tuple[float, float]:
     return -highest, highest
 
 
-def recipe(bits: int = 4, *, variant: str = "paper", clip_factor: float | str | None = None,
-           estimator: Estimator | None = None) -> Recipe:
-    """The paper's table.  clip_factor : a number instead of the adapted one, or "dsgc", to compare.
+def recipe(bits: int = 4, *, variant: str = "paper", clip_factor: float | None = None,
+           estimator: Estimator = CURRENT) -> Recipe:
+    """The paper's table.  clip_factor : a number instead of the adapted one, to compare.
 
     estimator : in-hindsight or running maxima in place of the gradient's own.
     """
-    gradient = Gradient(bits, clip_factor, estimator or Estimator("current"), variant)
+    gradient = Gradient(bits, clip_factor, estimator, variant)
     return Recipe(f"int4-{bits}", Quantizers(Weight(bits), Activation(bits), gradient, gradient),
                   groups={"weight": Group(SGD(), decay=1e-4), "quantizer": Group(Adam(1e-5))},
                   skips_first=variant == "authors")
