@@ -9,6 +9,7 @@ class Progress:
 
     def __init__(self, unit: str):
         self.unit = unit
+        self.score: dict[str, str] = {}
 
     def __enter__(self):
         if sys.stderr.isatty():
@@ -42,10 +43,14 @@ class Progress:
             self.step()
 
     def loss(self, value: float) -> None:
-        """One step is done, with this loss."""
+        """One step of training is done, with this loss; the last test score stands beside it."""
         if self.bar is not None:
-            self.bar.set_postfix(loss=f"{value:.4f}", refresh=False)
+            self.bar.set_postfix({"loss": f"{value:.4f}"} | self.score, refresh=False)
             self.bar.update()
+
+    def scored(self, value: float, unit: str) -> None:
+        """An epoch is done, with this test score."""
+        self.score = {"test": f"{value:.2f} {unit}"}
 
     def say(self, line: str) -> None:
         """Print ``line`` on standard output, above the bar."""

@@ -112,9 +112,14 @@ def conv_backward(g, out, x, w, *, geometry=DENSE, input_gradient=None, weight_g
 
 def moved_scale(g: np.ndarray, w) -> tuple[np.ndarray, Any]:
     """``(g s, w / s)`` for a Fixed ``w`` with a scale ``s`` per output (its axis 0, g's axis 1); else both as given."""
-    if not isinstance(w, Fixed) or np.ndim(w.scale) == 0 or w.axis != 0:
+    if not scale_per_output(w):
         return g, w
     return g * along(np.asarray(w.scale), 1, g.ndim), Fixed(w.codes, 1.0, w.format, w.zero_point, w.axis)
+
+
+def scale_per_output(w) -> bool:
+    """Whether ``w`` is a Fixed with a scale for each output (its axis 0)."""
+    return isinstance(w, Fixed) and np.ndim(w.scale) > 0 and w.axis == 0
 
 
 def _quantized(quantizer: Callable | None, g: np.ndarray):

@@ -72,6 +72,7 @@ def _train(options: argparse.Namespace) -> int:
 
         def epoch(training) -> None:
             line = training.history[-1]
+            progress.scored(line["score"], line["unit"])
             progress.say(f"epoch {line['epoch']:3}  loss {line['loss']:.4f}  test {line['score']:.2f} {line['unit']}")
 
         training = _training(lambda: train(settings, data, directory, options.resume, **_origins(options),
@@ -95,13 +96,16 @@ def _compare(options: argparse.Namespace) -> int:
             for method in dict.fromkeys(options.methods or COMPARED)]
     root, rows, histories = None if options.out is None else Path(options.out), [], {}
     with Progress("step") as progress:
+        def scored(training) -> None:
+            progress.scored(training.history[-1]["score"], training.history[-1]["unit"])
+
         progress.total(sum(_steps(settings, data) for seeds in runs for settings in seeds))
         for seeds in runs:
             done = []
             for settings in seeds:
                 directory = None if root is None else root / f"{settings.method}-seed{settings.seed}"
                 done.append(_training(lambda s=settings, d=directory: train(s, data, d, True, **origins,
-                                                                            step=progress.loss)))
+                                                                            step=progress.loss, epoch=scored)))
             rows.append(Row(seeds[0].method, tuple(training.history[-1]["score"] for training in done)))
             histories[seeds[0].method] = done[0].history
             progress.say(f"{rows[-1].method}: {rows[-1].mean:.2f}")

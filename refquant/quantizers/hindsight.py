@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from refquant.autodiff.engine import Op
-from refquant.integers import IntFormat, affine
+from refquant.integers import Fixed, IntFormat, affine
 from refquant.integers.quantize import choice
 from refquant.integers.rounding import half_even
 from refquant.quantizers.grid import check_finite, inside, on_grid, units
@@ -70,6 +70,21 @@ class Estimator:
             return seen
         low, high = ((1 - self.eta) * new + self.eta * old for new, old in zip(seen, state, strict=True))
         return low, high
+
+
+def collected_range(accumulators: Fixed) -> Range:
+    """The least and the greatest value of a product, from its sums: the statistic of a step, before any rounding.
+
+    What an accelerator keeps two registers an accumulator scale for, compared as integers as the sums go by; the
+    scale multiplies once, at the end. Equal to the minimum and maximum of ``accumulators.value``.
+    """
+    codes, axis = accumulators.codes, accumulators.axis
+    if codes.size == 0:
+        raise ValueError(f"accumulators have shape {codes.shape}: expected at least one sum")
+    if np.ndim(accumulators.scale) == 0:
+        return float(accumulators.scale * codes.min()), float(accumulators.scale * codes.max())
+    others = tuple(d for d in range(codes.ndim) if d != axis)
+    return (float((accumulators.scale * codes.min(others)).min()), float((accumulators.scale * codes.max(others)).max()))
 
 
 CURRENT, RUNNING, HINDSIGHT = Estimator("current"), Estimator("running"), Estimator("hindsight")

@@ -3,10 +3,12 @@
     checkpoint.npz   run (JSON: settings, step, kinds, history), parameters/NAME, state/NAME, memories/NAME
     log.jsonl        the settings, then one line an epoch; written anew from the history, so the two always agree
 
-Both are written beside and renamed: after a kill at any moment they are those of the last epoch that was done.
+Both are written beside and renamed: after a kill at any moment they are whole, the checkpoint that of the last epoch
+that was done, the log of that or, for a moment, of one more. The .npz ends with a comment, the SHA-256 of all before.
 """
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -21,8 +23,9 @@ from refquant.training.loop import Settings, Training, digest
 
 CHECKPOINT, LOG = "checkpoint.npz", "log.jsonl"
 PARTS = ("parameters", "state", "memories")
+COMMENT = 64  # bytes of the comment: SHA-256 in hexadecimal
 # What NumPy, zipfile and JSON raise for files that are not theirs.
-DAMAGE = OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, zipfile.BadZipFile
+DAMAGE = OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, zipfile.BadZipFile
 
 
 class CheckpointError(RefquantError):
@@ -41,7 +44,21 @@ def save(training: Training, directory: Path) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # its own options are keywords too
     write(directory / LOG, log(training))
-    write(directory / CHECKPOINT, buffer.getvalue())
+    write(directory / CHECKPOINT, sealed(buffer.getvalue()))
+
+
+def sealed(archive: bytes) -> bytes:
+    """A zip ``archive`` that ends with the SHA-256 of what is before it: NumPy and zipfile see a comment."""
+    content = archive[:-2] + COMMENT.to_bytes(2, "little")
+    return content + hashlib.sha256(content).hexdigest().encode()
+
+
+def unsealed(path: Path) -> io.BytesIO:
+    """The content of the file that `sealed` made. Raises ValueError where a bit of it differs, or it is cut short."""
+    data = path.read_bytes()
+    if hashlib.sha256(data[:-COMMENT]).hexdigest().encode() != data[-COMMENT:]:
+        raise ValueError("it does not end with the SHA-256 of its content")
+    return io.BytesIO(data)
 
 
 def log(training: Training) -> bytes:
@@ -53,7 +70,7 @@ def read(directory: Path) -> Training:
     """The run that `save` wrote into ``directory``. Raises CheckpointError when there is none or it is damaged."""
     path = directory / CHECKPOINT
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(unsealed(path), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         head = json.loads(arrays.pop("run").tobytes())
         parts = {part: {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith(f"{part}/")}
@@ -64,7 +81,8 @@ def read(directory: Path) -> Training:
     except FileNotFoundError:
         raise CheckpointError(f"{path}: missing: expected the directory of a run") from None
     except DAMAGE as error:
-        raise CheckpointError(f"{path}: not a checkpoint ({error}): remove it to start again") from None
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path}: not a checkpoint ({reason}): remove it to start again") from None
     if not whole:
         raise CheckpointError(f"{path}: its weights are not those of its history: remove it to start again")
     return training

@@ -6,7 +6,7 @@
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +15,10 @@ import numpy as np
 from refquant import autodiff
 from refquant.autodiff import Tensor
 from refquant.autodiff.normalization import batch_statistics
-from refquant.autodiff.products import moved_scale
+from refquant.autodiff.products import moved_scale, scale_per_output
 from refquant.gemm import Geometry
 from refquant.gemm.geometry import DENSE
-from refquant.training.quantizing import Quantizers, as_reals
+from refquant.training.quantizing import GradientQuantizer, Quantizers, as_reals
 from refquant.training.run import Run
 
 Layer = Callable[[Tensor, Run], Tensor]
@@ -47,9 +47,8 @@ class Product:
                              "or other images")
         w_q = q.weight(w, run, f"{name}.w")
         x_q = q.activation(x, run, f"{name}.x", self.signed)
-        for role, slot in (("input_gradient", q.input_gradient), ("weight_gradient", q.weight_gradient)):
-            if slot is not None:
-                how[role] = slot.at(run, f"{name}.{role}")
+        for role, key, slot in self._gradients(w_q.value):
+            how[role] = slot.at(run, key)
         y = op(x_q, w_q, **how)
         run.watch(y, lambda g: self._see(g, w_q.value, run))
         if not self.bias:
@@ -57,13 +56,22 @@ class Product:
         b = run.parameter(f"{name}.b", lambda: np.zeros(self.outputs))
         return y + autodiff.per_channel(q.bias(b, run, f"{name}.b"), y)
 
-    def _see(self, g: np.ndarray, w, run: Run) -> None:
-        """Both gradient quantizers learn from the gradients they quantized."""
+    def _gradients(self, w) -> Iterator[tuple[str, str, GradientQuantizer]]:
+        """(role, name, quantizer) of the gradients that are quantized.
+
+        Equal quantizers are one: both products then take the same codes, unless the weight's scales move into one.
+        """
         q = self.quantizers
-        if q.input_gradient is not None:
-            q.input_gradient.see(moved_scale(g, w)[0], run, f"{self.name}.input_gradient")
-        if q.weight_gradient is not None and q.weight_gradient is not q.input_gradient:
-            q.weight_gradient.see(g, run, f"{self.name}.weight_gradient")
+        one = q.weight_gradient == q.input_gradient and not scale_per_output(w)
+        for role, slot in (("input_gradient", q.input_gradient), ("weight_gradient", q.weight_gradient)):
+            if slot is not None:
+                yield role, f"{self.name}.{'input_gradient' if one else role}", slot
+
+    def _see(self, g: np.ndarray, w, run: Run) -> None:
+        """The gradient quantizers learn from the gradients they quantized, each once."""
+        seen = {key: (role, slot) for role, key, slot in self._gradients(w)}
+        for key, (role, slot) in seen.items():
+            slot.see(moved_scale(g, w)[0] if role == "input_gradient" else g, run, key)
 
 
 @dataclass(frozen=True)
