@@ -30,10 +30,12 @@ class Rounding:
 
     ``goes_up(below, half, negative, odd)`` is the mode's rule for inexact values. below, half: the remainder above
     the floor is under one half, is exactly one half; negative: the value is; odd: the floor is. Boolean arrays.
+    ``on_floats`` : IEEE 754's own function of the same rule, where NumPy has one: the same numbers, sooner.
     """
 
     name: str
     goes_up: Callable[..., np.ndarray]
+    on_floats: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __call__(self, x: ArrayLike) -> np.ndarray:
         """``x`` (reals, any shape) rounded to integers, in x's float dtype; infinities and NaN stay.
@@ -42,6 +44,9 @@ class Rounding:
         0.49999999999999994 is below a tie and 2^52 + 1 is an integer.
         """
         x = as_reals(x)
+        if self.on_floats is not None:
+            with np.errstate(invalid="ignore"):
+                return np.where(x == 0, x, self.on_floats(x) + 0.0)  # the rule gives +0 for what is not 0 itself
         with np.errstate(invalid="ignore"):
             floor, distance, negative = np.floor(x), np.abs(x - np.trunc(x)), x < 0
             # the remainder above the floor is the distance from the truncated value, or for negatives 1 minus it
@@ -64,14 +69,14 @@ class Rounding:
         return f"<rounding {self.name}>"
 
 
-half_even = Rounding("half_even", lambda below, half, negative, odd: np.where(half, odd, ~below))
+half_even = Rounding("half_even", lambda below, half, negative, odd: np.where(half, odd, ~below), np.rint)
 half_away = Rounding("half_away", lambda below, half, negative, odd: np.where(half, ~negative, ~below))
 half_up = Rounding("half_up", lambda below, half, negative, odd: ~below)
 half_down = Rounding("half_down", lambda below, half, negative, odd: ~(below | half))
 half_zero = Rounding("half_zero", lambda below, half, negative, odd: np.where(half, negative, ~below))
-floor = Rounding("floor", lambda below, half, negative, odd: np.zeros_like(negative))
-ceil = Rounding("ceil", lambda below, half, negative, odd: np.ones_like(negative))
-trunc = Rounding("trunc", lambda below, half, negative, odd: negative)
+floor = Rounding("floor", lambda below, half, negative, odd: np.zeros_like(negative), np.floor)
+ceil = Rounding("ceil", lambda below, half, negative, odd: np.ones_like(negative), np.ceil)
+trunc = Rounding("trunc", lambda below, half, negative, odd: negative, np.trunc)
 away = Rounding("away", lambda below, half, negative, odd: ~negative)
 odd = Rounding("odd", lambda below, half, negative, odd: ~odd)
 

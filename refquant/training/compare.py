@@ -71,7 +71,7 @@ def _logits(teacher: Training, data: Dataset) -> Callable[[np.ndarray], np.ndarr
 def table(rows: Sequence[Row], unit: str) -> str:
     """The rows as aligned text; differences are to the row ``float``, where there is one."""
     reference = next((row.mean for row in rows if row.method == "float"), None)
-    width = max(len(row.method) for row in rows)
+    width = max(len(name) for name in ("method", *(row.method for row in rows)))
     lines = [f"{'method':{width}}  {'mean':>6} {unit}  {'+-':>5}  {'to float':>8}  each seed"]
     for row in rows:
         difference = "" if reference is None else f"{row.mean - reference:+.2f}"

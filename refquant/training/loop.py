@@ -108,6 +108,7 @@ class Trainer:
             training = replace(training, history=(*training.history, line))
             yield training
 
+    @np.errstate(over="ignore", invalid="ignore")  # a run that diverges ends by the error below
     def step(self, training: Training, x: np.ndarray, y: np.ndarray) -> tuple[Training, float]:
         """``(the run after a step on these images and labels, the loss before it)``."""
         settings, kinds = self.settings, dict(training.kinds)
@@ -117,15 +118,15 @@ class Trainer:
                   step=training.step)
         out = self.model(self.task.input(x), run)
         loss = distillation_loss(out, self.teacher(x)) if self.teacher else self.task.loss(out, x, y)
+        value = float(loss.value)
+        if not np.isfinite(value):
+            raise FloatingPointError(f"the loss is {value} at step {training.step}: expected a finite number; "
+                                     "a lower rate may help")
         gradients = run.gradients(loss)
         factor = settings.rate * self.schedule.factor(training.step)
         parameters, memories = run.parameters, training.memories
         if not (self.recipe.skips_first and training.step == 0):
             parameters, memories = moved(parameters, gradients, memories, kinds, self.recipe.groups, factor)
-        value = float(loss.value)
-        if not np.isfinite(value):
-            raise FloatingPointError(f"the loss is {value} at step {training.step}: expected a finite number; "
-                                     "a lower rate may help")
         return replace(training, parameters=parameters, state=run.state, memories=memories, kinds=kinds,
                        step=training.step + 1), value
 

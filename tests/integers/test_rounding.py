@@ -268,3 +268,19 @@ def test_frozen_rounding_has_the_slope_of_the_straight_through_estimator():
     frozen, x = Frozen("half_even"), np.array([0.375, 1.75, -2.5])
     assert frozen(x).tolist() == [0, 2, -2]
     assert frozen(x + 0.25).tolist() == [0.25, 2.25, -1.75]
+
+
+@pytest.mark.parametrize("mode", [mode for mode in rounding.MODES.values() if mode.on_floats is not None], ids=lambda m: m.name)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_ieee_function_is_the_rule(mode, dtype):
+    draw = np.random.default_rng(0)
+    bits = draw.integers(0, 2**63, 200_000).astype(np.uint64).view(np.float64)
+    with np.errstate(all="ignore"):
+        x = np.concatenate([np.arange(-4001, 4002) / 8, draw.normal(0, 100, 50_000), bits, -bits, [0.0, -0.0, np.inf, -np.inf],
+                            [0.49999999999999994, -0.49999999999999994, 2.0**52 + 1, 5e-324, -5e-324]]).astype(dtype)
+    x = x[~np.isnan(x)]
+    by_rule = rounding.Rounding(mode.name, mode.goes_up)(x)
+    found = mode(x)
+    assert found.dtype == by_rule.dtype == dtype
+    assert found.tobytes() == by_rule.tobytes()  # the signs of zeros as well
+    assert np.isnan(mode(dtype("nan")))
