@@ -2,13 +2,15 @@
 import numpy as np
 import pytest
 
-from refquant.gemm import Geometry, conv_fixed, matmul_fixed
+from refquant.gemm import Geometry, conv_fixed, conv_input_gradient_fixed, conv_weight_gradient_fixed, matmul_fixed
+from refquant.gemm.fixed import exact_accumulator, transposed
 from refquant.integers import Accumulator, Fixed, IntFormat, affine, quantize
 
 S8, U8 = IntFormat(8), IntFormat(8, signed=False)
 RNG = np.random.default_rng(0)
 A, B = RNG.integers(-128, 128, (3, 5)), RNG.integers(0, 256, (5, 4))
 X, W = RNG.integers(0, 256, (2, 2, 4, 4)), RNG.integers(-128, 128, (3, 2, 2, 2))
+G = RNG.integers(-128, 128, (2, 3, 3, 3))
 ROWS, COLUMNS = np.array([0.5, 2.0, 4.0]), np.array([0.25, 1.0, 8.0, 0.125])  # powers of two: values are exact
 
 
@@ -81,6 +83,81 @@ def test_symmetric_weights_per_output_channel_can_be_convolved():
     assert conv_fixed(x, w).value == pytest.approx(convolved(x.value, w.value), rel=1e-12, abs=1e-9)
 
 
+def gradients_convolved(x, w, g):
+    """dx and dw by the definition, stride 1, no padding."""
+    dx, dw = np.zeros(x.shape), np.zeros(w.shape)
+    for b, o, p, q in np.ndindex(*g.shape):
+        dx[b, :, p:p + 2, q:q + 2] += g[b, o, p, q] * w[o]
+        dw[o] += g[b, o, p, q] * x[b, :, p:p + 2, q:q + 2]
+    return dx, dw
+
+
+def test_the_gradients_of_a_convolution():
+    x, w, g = Fixed(X, 0.5, U8, 128), Fixed(W, 0.25, S8, 1), Fixed(G, 2.0, S8, -7)
+    dx, dw = gradients_convolved(x.value, w.value, g.value)
+    of_x, of_w = conv_input_gradient_fixed(g, w, (4, 4)), conv_weight_gradient_fixed(x, g, (2, 2))
+    same_values(of_x, dx)
+    same_values(of_w, dw)
+    assert (of_x.scale, of_w.scale, of_x.axis, of_w.axis) == (0.5, 1.0, None, None)
+
+
+def test_the_gradients_of_a_padded_convolution_with_stride():
+    """<y, g> = <dx, x> = <dw, w>; of powers of two and small integers, so exact."""
+    x, w, geometry = Fixed(X, 0.5, U8, 128), Fixed(W, 0.25, S8, 1), Geometry(stride=2, padding=(1, 0, 0, 1))
+    y = conv_fixed(x, w, geometry)
+    g = Fixed(RNG.integers(-128, 128, y.shape), 2.0, S8, -7)
+    product = (y.value * g.value).sum()
+    assert product and product == (conv_input_gradient_fixed(g, w, (4, 4), geometry).value * x.value).sum()
+    assert product == (conv_weight_gradient_fixed(x, g, (2, 2), geometry).value * w.value).sum()
+
+
+def test_the_accumulator_of_the_gradients_is_the_format():
+    x, w, g, narrow = Fixed(X, 0.5, U8), Fixed(W, 0.25, S8), Fixed(G, 2.0, S8), Accumulator(12, "saturate_final")
+    for product in (conv_input_gradient_fixed(g, w, (4, 4), accumulator=narrow),
+                    conv_weight_gradient_fixed(x, g, (2, 2), accumulator=narrow)):
+        assert product.format == IntFormat(12) and np.abs(product.codes.astype(int)).max() in (2047, 2048)
+
+
+@pytest.mark.parametrize("a", [Fixed(A, 0.5, S8, 3), Fixed(A, ROWS, S8, [1, 2, 3], 0), Fixed(A, np.arange(1.0, 6), S8, 0, 1),
+                               Fixed(A, 0.5, S8, np.arange(5), 1)])
+def test_transposed(a):
+    turned = transposed(a)
+    assert turned.shape == (5, 3) and turned.format == S8 and (turned.codes == A.T).all()
+    assert (turned.value == a.value.T).all()
+    assert turned.axis == (None if a.axis is None else 1 - a.axis)
+
+
+def ends(format, zero_point=0):
+    """One code, for its format and zero point."""
+    axis = 0 if np.ndim(zero_point) else None
+    return Fixed(np.full((np.size(zero_point), 1), format.qmax), 1.0, format, zero_point, axis)
+
+
+S2, S16, U16, S31, S32 = IntFormat(2), IntFormat(16), IntFormat(16, signed=False), IntFormat(31), IntFormat(32)
+
+
+@pytest.mark.parametrize("a, b, most", [  # so many products fit 32 bits
+    (ends(S8), ends(S8), (2**31 - 1) // 2**14),
+    (ends(IntFormat(8, narrow=True)), ends(IntFormat(8, narrow=True)), (2**31 - 1) // 127**2),
+    (ends(U8), ends(S8), 2**31 // (255 * 128)),  # the negative end has one more
+    (ends(U8, 255), ends(U8), 2**31 // 255**2),
+    (ends(S8, -128), ends(S8, [0, 127, -128]), (2**31 - 1) // 255**2),  # one of the zero points is the worst
+    (ends(S8, [0, 100]), ends(S8), (2**31 - 1) // (228 * 128)),
+    (ends(S16), ends(S16), 1),
+    (ends(U16), ends(S16), 1),
+    (ends(U16), ends(U16), 0),
+])
+def test_32_bits_as_long_as_they_do_and_64_else(a, b, most):
+    assert exact_accumulator(a, b, most) == Accumulator(32) and exact_accumulator(b, a, most) == Accumulator(32)
+    assert exact_accumulator(a, b, most + 1) == Accumulator(64) and exact_accumulator(b, a, most + 1) == Accumulator(64)
+
+
+def test_64_bits_as_long_as_they_do():
+    assert exact_accumulator(ends(S32), ends(S32), 1) == Accumulator(64)
+    with pytest.raises(ValueError, match="2 products of s32 and s32 may need 65 bits: expected at most 64"):
+        exact_accumulator(ends(S32), ends(S32), 2)
+
+
 def channels(codes, axis):
     return Fixed(codes, np.full(codes.shape[axis], 0.5), U8 if codes.min() >= 0 else S8, 0, axis)
 
@@ -94,6 +171,16 @@ def channels(codes, axis):
     (lambda: conv_fixed(channels(X, 2), Fixed(W, 1.0, S8)), ["x has a scale for each index along axis 2"]),
     (lambda: conv_fixed(Fixed(X, 1.0, U8), channels(W, 1)), ["w has a scale for each index along axis 1"]),
     (lambda: conv_fixed(Fixed(X, 1.0, U8), channels(W, 3)), ["w has a scale for each index along axis 3"]),
+    (lambda: conv_input_gradient_fixed(Fixed(G, 1.0, S8), channels(W, 0), (4, 4)),
+     ["w has a scale for each index along axis 0"]),
+    (lambda: conv_input_gradient_fixed(Fixed(G, 1.0, S8), Fixed(W, 1.0, S8, [0, 1, 2], 0), (4, 4)),
+     ["w has a scale for each index along axis 0"]),
+    (lambda: conv_input_gradient_fixed(channels(G, 1), Fixed(W, 1.0, S8), (4, 4)),
+     ["g has a scale for each index along axis 1"]),
+    (lambda: conv_weight_gradient_fixed(channels(X, 2), Fixed(G, 1.0, S8), (2, 2)),
+     ["x has a scale for each index along axis 2"]),
+    (lambda: conv_weight_gradient_fixed(Fixed(X, 1.0, U8), channels(G, 3), (2, 2)),
+     ["g has a scale for each index along axis 3"]),
 ])
 def test_scales_along_the_contraction_are_refused(call, words):
     with pytest.raises(ValueError) as error:
@@ -107,6 +194,10 @@ def test_scales_along_the_contraction_are_refused(call, words):
     (lambda: matmul_fixed(channels(A, 0), channels(B, 1)),
      ["a is per row and b per column", "at most one of them per channel"]),
     (lambda: conv_fixed(channels(X, 0), Fixed(W, 1.0, S8)), ["x has a scale for each index along axis 0"]),
+    (lambda: conv_input_gradient_fixed(channels(G, 0), Fixed(W, 1.0, S8), (4, 4)), ["g has a scale for each index along axis 0"]),
+    (lambda: conv_weight_gradient_fixed(channels(X, 0), Fixed(G, 1.0, S8), (2, 2)), ["x has a scale for each index along axis 0"]),
+    (lambda: conv_input_gradient_fixed(Fixed(G, 1.0, S8), Fixed(W, 1.0, S8), (5, 4)), ["g has shape (2, 3, 3, 3): expected (2, 3, 4, 3)"]),
+    (lambda: conv_weight_gradient_fixed(Fixed(X, 1.0, U8), Fixed(G, 1.0, S8), (3, 2)), ["g has shape (2, 3, 3, 3): expected (2, 3, 2, 3)"]),
     (lambda: matmul_fixed(Fixed(A, 1.0, S8), Fixed(A, 1.0, S8)), ["a has shape (3, 5) and b has shape (3, 5)"]),
 ])
 def test_errors_name_argument_value_and_what_is_allowed(call, words):
