@@ -10,7 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refquant.autodiff import Tensor, add, conv, dequantize, gradients, linear, per_channel, quantize_gradient, range_batch_norm
+from refquant.autodiff import (
+    Tensor,
+    add,
+    conv,
+    dequantize,
+    gradients,
+    linear,
+    per_channel,
+    quantize_gradient,
+    range_batch_norm,
+)
 from refquant.autodiff.normalization import AUTHORS_FACTOR, range_statistics
 from refquant.autodiff.values import reals
 from refquant.gemm import Geometry

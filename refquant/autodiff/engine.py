@@ -103,6 +103,7 @@ def as_value(x) -> Any:
 def gradients(out: Tensor, wrt: Iterable[Tensor], g=None) -> list[np.ndarray]:
     """The gradient of ``out`` with respect to each tensor of ``wrt``; zeros for one that it does not depend on.
 
+    The arrays may share memory: change copies of them.
     g : the gradient of a later scalar with respect to ``out``, of its shape; 1 unless given, for a scalar ``out``.
     Raises ValueError for a shape that does not fit, or a rule that returns one.
     """

@@ -51,7 +51,7 @@ _calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
 
 @contextlib.contextmanager
 def recorded() -> Iterator[list[Call]]:
-    """The integer products made while the ``with`` block runs, in order: a trace."""
+    """The integer products made while the ``with`` block runs, in order: a trace. An inner block keeps its own."""
     calls: list[Call] = []
     token = _calls.set(calls)
     try:

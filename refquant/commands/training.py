@@ -28,6 +28,7 @@ def add(commands) -> None:
 
     compare = commands.add_parser(
         "compare", help="one table: full precision and every method", epilog=EXIT_CODES, formatter_class=raw,
+        allow_abbrev=False,  # or --seed would be --seeds
         description="Train each METHOD (all of them when none is named) with several seeds; print their test scores.")
     compare.add_argument("methods", nargs="*", metavar="METHOD")
     _shared(compare)

@@ -57,6 +57,8 @@ DENSE = Geometry()
 
 def check_shapes(x: tuple[int, ...], w: tuple[int, ...], geometry: Geometry, g: tuple[int, ...] | None = None) -> None:
     """A ValueError unless x [B, C, H, W], w [O, C/groups, KH, KW] and, where given, g [B, O, OH, OW] fit together."""
+    if len(x) != 4 or len(w) != 4:
+        raise ValueError(f"x has shape {tuple(x)} and w {tuple(w)}: expected four dimensions each")
     if x[1] % geometry.groups or w[0] % geometry.groups or w[1] != x[1] // geometry.groups:
         raise ValueError(f"x has {x[1]} channels and w has shape {tuple(w)}: with {geometry.groups} groups expected "
                          "[O, C/groups, KH, KW], both C and O divisible by groups")

@@ -63,8 +63,11 @@ def multiply(a, b, za, zb, bias, accumulator: Accumulator) -> tuple[np.ndarray, 
 
 
 def _kernel(a: np.ndarray, b: np.ndarray, accumulator: Accumulator):
-    """Small products take the plain reference, whose code is at hand; others a compiled kernel, with equal bits."""
-    if a.shape[0] * b.size < 1 << 15:
+    """Small products take the plain reference, whose code is at hand; others a compiled kernel, with equal bits.
+
+    The reference takes a row at a time, so one of many rows is not small.
+    """
+    if a.shape[0] <= 64 and a.shape[0] * b.size < 1 << 15:
         return _plain
     from refquant.gemm import kernels  # imports Numba
 

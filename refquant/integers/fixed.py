@@ -62,7 +62,7 @@ class Fixed:
         """The reals the codes stand for, float64."""
         scale = along(np.asarray(self.scale, np.float64), self.axis, self.codes.ndim)
         zero_point = along(np.asarray(self.zero_point), self.axis, self.codes.ndim)
-        if self.format.bits <= 62:
+        if self.format.bits <= 62 or (self.format.signed and not zero_point.any()):
             return scale * (self.codes.astype(np.int64) - zero_point)
         difference = self.codes.astype(object) - zero_point.astype(object)  # may not fit int64
         return scale * difference.astype(np.float64)
