@@ -25,18 +25,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import golden
 
 from refquant.autodiff.engine import Op
 from refquant.integers import Fixed, IntFormat, affine
 from refquant.integers.quantize import choice
 from refquant.integers.rounding import half_even
-from refquant.quantizers.grid import check_finite, inside, on_grid, units
+from refquant.quantizers.grid import check_finite, on_grid, units
 from refquant.reals import total
 
 Range = tuple[float, float]
 NAMES = ("current", "running", "hindsight")
-
-GOLDEN = (float(np.sqrt(5.0)) - 1) / 2
+COARSE = 8  # clips that the search for DSGC's looks at first
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def collected_range(accumulators: Fixed) -> Range:
     if np.ndim(accumulators.scale) == 0:
         return float(accumulators.scale * codes.min()), float(accumulators.scale * codes.max())
     others = tuple(d for d in range(codes.ndim) if d != axis)
-    return (float((accumulators.scale * codes.min(others)).min()), float((accumulators.scale * codes.max(others)).max()))
+    low, high = accumulators.scale * codes.min(others), accumulators.scale * codes.max(others)
+    return float(low.min()), float(high.max())
 
 
 CURRENT, RUNNING, HINDSIGHT = Estimator("current"), Estimator("running"), Estimator("hindsight")
@@ -93,14 +94,14 @@ CURRENT, RUNNING, HINDSIGHT = Estimator("current"), Estimator("running"), Estima
 @Op
 def hindsight_quantize(x, *, range_min, range_max, bits, rounding=half_even):
     """``x`` on [range_min, range_max], widened to hold 0, in ``bits`` unsigned bits: a Fixed."""
-    u, scale, zero_point, format = _asymmetric(x, range_min, range_max, bits)
-    return on_grid(u, scale, format, zero_point=zero_point, rounding=rounding, plus=zero_point)
+    format = IntFormat(bits, signed=False)
+    scale, zero_point = affine.gemmlowp(range_min, range_max, format)
+    return on_grid(units(x, scale), scale, format, zero_point=zero_point, rounding=rounding, plus=zero_point)
 
 
 @hindsight_quantize.def_backward
 def hindsight_quantize_backward(g, out, x, *, range_min, range_max, bits, rounding=half_even):
-    u, _, zero_point, format = _asymmetric(x, range_min, range_max, bits)
-    return np.where(inside(u + zero_point, format), g, 0.0),
+    return np.where((x >= min(range_min, 0)) & (x <= max(range_max, 0)), g, 0.0),
 
 
 @Op
@@ -114,12 +115,6 @@ def symmetric_quantize(x, *, max_abs, bits, rounding=half_even):
 @symmetric_quantize.def_backward
 def symmetric_quantize_backward(g, out, x, *, max_abs, bits, rounding=half_even):
     return np.where(np.abs(x) <= max_abs, g, 0.0),
-
-
-def _asymmetric(x, range_min, range_max, bits):
-    format = IntFormat(bits, signed=False)
-    scale, zero_point = affine.gemmlowp(range_min, range_max, format)
-    return units(x, scale), scale, zero_point, format
 
 
 def cosine_distance(g: np.ndarray, q: np.ndarray) -> float:
@@ -140,21 +135,14 @@ def dsgc_clip(g: np.ndarray, bits: int = 8, tolerance: float = 1e-3, quantized: 
         return 0.0
 
     def distance(fraction: float) -> float:
-        clip = fraction * highest
+        clip = min(fraction, 1.0) * highest
         q = symmetric_quantize.forward(g, max_abs=clip, bits=bits).value if quantized is None else quantized(clip)
-        return cosine_distance(g, q)
+        return cosine_distance(g, q) + max(fraction - 1, 0)  # beyond the maximum there is nothing to gain
 
-    low, high = 0.0, 1.0
-    left, right = 1 - GOLDEN, GOLDEN
-    at_left, at_right = distance(left), distance(right)
-    while high - low > tolerance:
-        if at_left < at_right:
-            high, right, at_right = right, left, at_left
-            left = high - GOLDEN * (high - low)
-            at_left = distance(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + GOLDEN * (high - low)
-            at_right = distance(right)
-    best = (low + high) / 2
-    return best * highest if distance(best) < distance(1.0) else highest
+    # golden section starts from three points, the middle one the lowest: found by a coarse look
+    fractions = [tolerance, *(k / COARSE for k in range(1, COARSE + 2))]
+    seen = [distance(fraction) for fraction in fractions]
+    k = int(np.argmin(seen))
+    if k == 0 or seen[k] >= min(seen[k - 1], seen[k + 1]):
+        return fractions[k] * highest  # where every clip is as good
+    return min(float(golden(distance, brack=tuple(fractions[k - 1:k + 2]), tol=tolerance)), 1.0) * highest

@@ -50,6 +50,7 @@ def test_the_running_range_is_the_weighted_sum_of_all_tensors_so_far(tensors, et
 @given(tensors)
 def test_the_current_range_is_the_tensors_own(tensors):
     assert run(Estimator("current"), tensors) == tensors
+    assert Estimator("current").update(tensors[-1], (5.0, 6.0)) == tensors[-1]
 
 
 def test_by_hand():
@@ -81,7 +82,7 @@ def asymmetric(x, low, high, bits):
     scale = (high - low) / top or 1.0
     zero = half_away(min(max(-low / scale, 0), top))
     code = min(max(round(x / scale) + zero, 0), top)
-    return code, scale * (code - zero), 0 <= x / scale + zero <= top
+    return code, scale * (code - zero), min(low, 0) <= x <= max(high, 0)
 
 
 def symmetric(x, max_abs, bits):
@@ -210,7 +211,7 @@ def test_golden_section_is_as_good_as_a_grid(name, bits):
 
     found = dsgc_clip(g, bits, quantized=quantized)
     assert found == dsgc_clip(g, bits) and 0 < found <= highest
-    assert len(asked) <= 19  # seventeen of the search, and the two that are compared at the end
+    assert len(asked) <= 30  # ten of the first look, the rest of the search
     grid = [distance(g, fraction * highest, bits) for fraction in np.linspace(0.02, 1, 491)]
     assert distance(g, found, bits) <= min(grid) * 1.002
     assert distance(g, found, bits) < distance(g, highest, bits)
@@ -250,7 +251,7 @@ def test_directions_that_no_clip_changes():
 
 
 def test_a_coarser_tolerance_asks_less():
-    g, asked = np.random.default_rng(8).normal(size=1000), []
+    g, asked = np.random.default_rng(8).normal(size=20_000), []
 
     def quantized(clip):
         asked.append(clip)

@@ -297,7 +297,7 @@ def test_a_small_tensor_pins_the_factor_at_1():
     for seed in range(25):
         gamma = updated_clip_factor(gamma, laplace(200_000, seed), 8)
         history.append(gamma)
-    assert min(history) > 0.99
+    assert 0.99 < min(history) < max(history) == 1.0
 
 
 DRAWS = {
