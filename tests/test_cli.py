@@ -26,6 +26,8 @@ def test_help(refquant, arguments):
     if arguments[1:] in ((), ("verify",)):
         for code in ("0 all equal", "1 a mismatch", "2 bad usage", "3 a missing or corrupt", "130 interrupted"):
             assert code in done.stdout
+    if arguments == ():
+        assert all(f"\n    {command}" in done.stdout for command in ("vectors", "train", "compare"))
     if arguments == ("vectors",):
         assert all(f"\n    {verb}" in done.stdout for verb in VERBS)
 

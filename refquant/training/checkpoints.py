@@ -25,7 +25,8 @@ CHECKPOINT, LOG = "checkpoint.npz", "log.jsonl"
 PARTS = ("parameters", "state", "memories")
 COMMENT = 64  # bytes of the comment: SHA-256 in hexadecimal
 # What NumPy, zipfile and JSON raise for files that are not theirs.
-DAMAGE = OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, zipfile.BadZipFile
+DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError,
+          zipfile.BadZipFile)
 
 
 class CheckpointError(RefquantError):

@@ -1,0 +1,1 @@
+"""What the papers claim of their mechanisms, each measured by training with it and without."""
