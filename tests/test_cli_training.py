@@ -124,6 +124,12 @@ def refused(capsys, tmp_path, monkeypatch, arguments, words):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_none_may_be_written_out(capsys):
+    """What is 0 unless given may be given as 0."""
+    assert main(["train", "float", "--warm-up", "0", "--pad", "0", "--model", "mlp", "--epochs", "1"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("name", ["train", "compare"])
 def test_no_data(capsys, tmp_path, name):
     for path, words in ((tmp_path / "missing", "not a directory"), (tmp_path, "holds no data set")):
@@ -221,7 +227,7 @@ def test_a_run_that_diverges_is_one_line(command, tmp_path):
     done = command("train", "float", *SHORT, "--rate", "1e300", "--out", tmp_path / "run")
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"refquant: the loss is (nan|inf) at step \d+: expected a finite number; a lower rate may help\n", done.stderr)
-    assert not (tmp_path / "run").exists()
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 # The table

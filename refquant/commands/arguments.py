@@ -38,9 +38,14 @@ def index(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text}: expected integers with commas between, such as 2,7") from None
 
 
-def count(text: str) -> int:
+def count(text: str, least: int = 1) -> int:
     """An integer, 1 or more."""
-    value = int(text) if text.isdecimal() and len(text) < 10 else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected an integer, 1 or more")
+    value = int(text) if text.isdecimal() and len(text) < 10 else -1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text}: expected an integer, {least} or more")
     return value
+
+
+def count_or_none(text: str) -> int:
+    """An integer, 0 or more."""
+    return count(text, 0)

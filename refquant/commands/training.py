@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from refquant.commands.arguments import EXIT_CODES, count, positive, seed
+from refquant.commands.arguments import EXIT_CODES, count, count_or_none, positive, seed
 from refquant.progress import Progress
 
 MODELS = ("mlp", "cnn", "resnet20", "preresnet20", "mobilenet", "edsr")
@@ -48,9 +48,9 @@ def _shared(command: argparse.ArgumentParser) -> None:
     command.add_argument("--batch", type=count, default=64, metavar="N")
     command.add_argument("--rate", type=positive, default=1.0, metavar="X", help="times the method's learning rates")
     command.add_argument("--schedule", choices=SCHEDULES, default="cosine")
-    command.add_argument("--warm-up", type=count, default=0, metavar="STEPS")
+    command.add_argument("--warm-up", type=count_or_none, default=0, metavar="STEPS")
     command.add_argument("--smoothing", type=float, default=0.0, metavar="X", help="of labels, 0 to 1")
-    command.add_argument("--pad", type=count, default=0, metavar="N", help="random crops of images padded by N")
+    command.add_argument("--pad", type=count_or_none, default=0, metavar="N", help="random crops of images padded by N")
     command.add_argument("--flip", action="store_true", help="mirror images at random")
     command.add_argument("--start", metavar="DIR", help="begin with the weights of the run in DIR")
     command.add_argument("--teacher", metavar="DIR", help="learn what the run in DIR answers, in place of the labels")

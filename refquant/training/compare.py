@@ -47,15 +47,18 @@ def train(settings: Settings, data: Dataset, directory: Path | None = None, resu
                        teacher=digest(teacher.parameters) if teacher else "")
     training = Training(settings)
     if start is not None:
+        if start.settings.model != settings.model:
+            raise ValueError(f"start is a run of the model {start.settings.model}: expected {settings.model}")
         training = replace(training, parameters=start.parameters, kinds=start.kinds)
     if directory is not None and resume and (directory / checkpoints.CHECKPOINT).exists():
         training = checkpoints.load(directory, settings)
     trainer = Trainer(settings, recipe(settings.method, settings.variant), data,
                       None if teacher is None else _logits(teacher, data))
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)  # before any work: it may not be possible
     for after in trainer.epochs(training, step):
         training = after
         if directory is not None:
-            directory.mkdir(parents=True, exist_ok=True)
             checkpoints.save(training, directory)
         epoch(training)
     return training

@@ -84,14 +84,15 @@ class Linear(Product):
 
 @dataclass(frozen=True)
 class Conv(Product):
-    """[B, inputs, H, W] to [B, outputs, OH, OW]; weights start normal with deviation sqrt(2 / fan-in)."""
+    """[B, inputs, H, W] to [B, outputs, OH, OW]; weights start normal with deviation gain * sqrt(2 / fan-in)."""
 
     kernel: int = 3
     geometry: Geometry = DENSE
+    gain: float = 1.0
 
     def __call__(self, x: Tensor, run: Run) -> Tensor:
         shape = (self.outputs, self.inputs // self.geometry.groups, self.kernel, self.kernel)
-        deviation = float(np.sqrt(2 / (shape[1] * self.kernel**2)))
+        deviation = self.gain * float(np.sqrt(2 / (shape[1] * self.kernel**2)))
         return self.product(autodiff.conv, x, shape, deviation, run, geometry=self.geometry)
 
 

@@ -56,6 +56,8 @@ class Settings:
                 raise ValueError(f"{name} = {getattr(self, name)}: expected {low} or more")
         if not 0 < self.rate < float("inf"):
             raise ValueError(f"rate = {self.rate}: expected a positive multiple")
+        if not 0 <= self.smoothing <= 1:
+            raise ValueError(f"smoothing = {self.smoothing}: expected 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Trainer:
         _, channels, height, width = data.train_x.shape
         if height != width or height < 4:
             raise ValueError(f"images of {height} x {width}: expected squares of 4 x 4 or more")
+        if settings.pad > height:
+            raise ValueError(f"pad = {settings.pad}: expected 0 to {height} for images of {height} x {width}")
         self.task = task(data, settings.model, settings.smoothing)
         self.model = model(settings.model, recipe, channels, height, data.classes)
         per_epoch = len(list(batches(len(data.train_x), settings.batch, 0, 0)))

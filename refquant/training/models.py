@@ -21,7 +21,7 @@ from refquant.gemm import Geometry
 from refquant.integers import Fixed
 from refquant.integers.quantize import choice
 from refquant.training.layers import Apply, BatchNorm, Conv, Layer, Linear, Residual, Sequential
-from refquant.training.quantizing import Recipe
+from refquant.training.quantizing import Quantizers, Recipe
 from refquant.training.run import Run
 
 SAME = Geometry(padding=1)
@@ -114,20 +114,20 @@ def mobilenet(recipe: Recipe, channels: int, size: int, classes: int, expansion:
 
 
 def edsr(recipe: Recipe, channels: int, size: int, classes: int, width: int = 16, blocks: int = 4) -> Layer:
-    """Images of twice the size; ``classes`` does not matter."""
-    head = Conv("head", channels, width, recipe.first, bias=True, geometry=SAME)
+    """Images of twice the size; ``classes`` does not matter. No norm holds the blocks' sums, so they start small."""
+    def conv(name: str, inputs: int, outputs: int, q: Quantizers, signed: bool = True, gain: float = 0.5) -> Conv:
+        return Conv(name, inputs, outputs, q, bias=True, signed=signed, geometry=SAME, gain=gain)
+
     body: list[Layer] = []
     for i in range(blocks):
         body.append(Residual(Sequential((
-            Conv(f"block{i}.conv1", width, width, recipe.inner, bias=True, signed=True, geometry=SAME),
-            bend(recipe, f"block{i}.act", width),
-            Conv(f"block{i}.conv2", width, width, recipe.inner, bias=True, geometry=SAME)))))
-    body.append(Conv("body", width, width, recipe.inner, bias=True, signed=True, geometry=SAME))
+            conv(f"block{i}.conv1", width, width, recipe.inner), bend(recipe, f"block{i}.act", width),
+            conv(f"block{i}.conv2", width, width, recipe.inner, signed=False, gain=0.1)))))
+    body.append(conv("body", width, width, recipe.inner, gain=0.1))
     return Sequential((
-        head, Residual(Sequential(tuple(body))),
-        Conv("up", width, 4 * width, recipe.inner, bias=True, signed=True, geometry=SAME),
-        Apply(pixel_shuffle, {"factor": 2}),
-        Conv("tail", width, channels, recipe.last, bias=True, signed=True, geometry=SAME)))
+        conv("head", channels, width, recipe.first, signed=False), Residual(Sequential(tuple(body))),
+        conv("up", width, 4 * width, recipe.inner), Apply(pixel_shuffle, {"factor": 2}),
+        conv("tail", width, channels, recipe.last)))
 
 
 def flat(x: Tensor, run: Run) -> Tensor:
