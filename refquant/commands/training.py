@@ -18,7 +18,8 @@ def add(commands) -> None:
     train = commands.add_parser(
         "train", help="train a network by one method", epilog=EXIT_CODES, formatter_class=raw,
         description="METHOD: float, banner-8, banner-4 (4-bit gradients), sat-8 to sat-2, n2uq-8 to n2uq-2,\n"
-                    "hindsight-8, int4-4, int4-5; without bits, the paper's usual ones.")
+                    "hindsight-8, int4-4, int4-5; without bits, the paper's usual ones. banner, hindsight\n"
+                    "and int4 take +hindsight, +running or +current for how they find ranges: banner-8+hindsight.")
     train.add_argument("method", metavar="METHOD")
     _shared(train)
     train.add_argument("--seed", type=seed, default=0, metavar="N", help="of weights, order and rounding (default 0)")
@@ -41,14 +42,14 @@ def _shared(command: argparse.ArgumentParser) -> None:
     """What one run and a comparison of many are told alike."""
     command.add_argument("--data", default="digits", metavar="digits|PATH",
                          help="the embedded digits, or a directory of MNIST (idx) or CIFAR-10 files")
-    command.add_argument("--model", choices=MODELS, default="cnn")
+    command.add_argument("--model", choices=MODELS, default="cnn", help="(default cnn)")
     command.add_argument("--variant", choices=("paper", "authors"), default="paper",
                          help="as in the paper, or as in its authors' code")
-    command.add_argument("--epochs", type=count, default=30, metavar="N")
-    command.add_argument("--batch", type=count, default=64, metavar="N")
+    command.add_argument("--epochs", type=count, default=30, metavar="N", help="(default 30)")
+    command.add_argument("--batch", type=count, default=64, metavar="N", help="images a step (default 64)")
     command.add_argument("--rate", type=positive, default=1.0, metavar="X", help="times the method's learning rates")
-    command.add_argument("--schedule", choices=SCHEDULES, default="cosine")
-    command.add_argument("--warm-up", type=count_or_none, default=0, metavar="STEPS")
+    command.add_argument("--schedule", choices=SCHEDULES, default="cosine", help="of rates (default cosine)")
+    command.add_argument("--warm-up", type=count_or_none, default=0, metavar="STEPS", help="steps of rising rate")
     command.add_argument("--smoothing", type=float, default=0.0, metavar="X", help="of labels, 0 to 1")
     command.add_argument("--pad", type=count_or_none, default=0, metavar="N", help="random crops of images padded by N")
     command.add_argument("--flip", action="store_true", help="mirror images at random")
