@@ -46,7 +46,7 @@ def bars(scores: Mapping[str, Sequence[float]], unit: str, path: str) -> None:
     figure, axes = _figure(1, (8.0, 0.32 * len(scores) + 1.2))
     for row, values in enumerate(scores.values()):
         axes.plot([sum(values) / len(values)] * 2, [row - 0.3, row + 0.3], color="black", linewidth=1.5)
-        axes.plot(values, [row] * len(values), "o", alpha=0.6)
+        axes.plot(values, [row] * len(values), "o", color="tab:blue", alpha=0.6)
     axes.set_yticks(range(len(scores)), list(scores))
     axes.invert_yaxis()
     axes.set_xlabel(f"test score [{unit}]")
