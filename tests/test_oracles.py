@@ -99,7 +99,7 @@ def sat_layer(kind, scheme, rescale):
 
 
 def n2uq_act(x, bits, a, start, scale1, scale2, interval, eps, gy):
-    assert interval == 2 / (2**int(bits) - 1)
+    assert np.isclose(interval, 2 / (2**int(bits) - 1), rtol=1e-12)
     leaves = {"gx": Tensor(x), "ga": Tensor(a), "gstart": Tensor(start), "gscale1": Tensor(scale1),
               "gscale2": Tensor(scale2)}
     y = dequantize(n2uq.n2uq_quantize(*leaves.values(), bits=int(bits), eps=float(eps), variant="authors"))
