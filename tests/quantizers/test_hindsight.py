@@ -294,17 +294,3 @@ def test_the_statistic_collected_from_sums_is_the_range_of_the_product(scale, ax
     assert collected_range(accumulators) == (accumulators.value.min(), accumulators.value.max())
     with pytest.raises(ValueError, match=r"accumulators have shape \(0, 3\): expected at least one sum"):
         collected_range(Fixed(np.zeros((0, 3), np.int32), scale, IntFormat(32), axis=axis))
-
-
-@pytest.mark.parametrize("scale, axis", [(0.125, None), ([0.5, 0.001, 3.0], 1)])
-def test_what_an_accelerator_collects(scale, axis):
-    """Two registers of integers, one for each scale, see what the reals would show."""
-    codes = np.random.default_rng(3).integers(-2**31, 2**31, (7, 3))
-    sums = Fixed(codes, scale, IntFormat(32), axis=axis)
-    per_value = np.broadcast_to(np.asarray(scale), (7, 3)) * codes
-    assert collected_range(sums) == (per_value.min(), per_value.max()) == (sums.value.min(), sums.value.max())
-
-
-def test_nothing_is_collected_of_nothing():
-    with pytest.raises(ValueError, match=r"accumulators have shape \(0, 3\)"):
-        collected_range(Fixed(np.zeros((0, 3), np.int32), 1.0, IntFormat(32)))
