@@ -76,6 +76,13 @@ def sealed(root):
 
 
 @pytest.fixture(scope="session")
+def interruptible():
+    """The command line as a process that hears Ctrl-C, which a shell's background job and its children do not."""
+    return [sys.executable, "-c", "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+                                  "from refquant.cli import main; sys.exit(main(sys.argv[1:]))"]
+
+
+@pytest.fixture(scope="session")
 def refquant():
     """Runs the command line in a process of its own; whatever happens, there must be no traceback."""
     def run(*arguments, timeout=60, **options):

@@ -256,11 +256,11 @@ def test_no_lines_or_none_that_are_text(refquant, tiny, sent):
         assert b"line " in done.stderr and b"Traceback" not in done.stderr
 
 
-def test_interrupted(tiny, tmp_path):
+def test_interrupted(tiny, tmp_path, interruptible):
     """Ctrl-C while a device hangs: 130, and the device is ended too."""
     started, command = tmp_path / "started", tmp_path / "hang.sh"
     command.write_text(f"echo $$ > {started}.part; mv {started}.part {started}; sleep 600")
-    process = subprocess.Popen([sys.executable, "-m", "refquant", "vectors", "verify", str(tiny.root), "--dut",
+    process = subprocess.Popen([*interruptible, "vectors", "verify", str(tiny.root), "--dut",
                                 f"exec:sh {command}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
     while not started.exists() and time.monotonic() < deadline:

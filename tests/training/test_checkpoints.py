@@ -56,8 +56,8 @@ def files(directory):
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-def started(arguments, directory):
-    return subprocess.Popen([sys.executable, "-m", "refquant", *arguments, "--out", str(directory)],
+def started(arguments, directory, program=(sys.executable, "-m", "refquant")):
+    return subprocess.Popen([*program, *arguments, "--out", str(directory)],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ALONE)
 
 
@@ -121,9 +121,9 @@ def test_killed_while_it_writes(command, arguments, whole, tmp_path, rename, mom
     assert resumed(arguments, tmp_path / "run") == files(whole)
 
 
-def test_interrupted(command, arguments, whole, tmp_path):
+def test_interrupted(arguments, whole, tmp_path, interruptible):
     """Ctrl-C: 130, one line, and the checkpoint of the last epoch."""
-    process = started(arguments, tmp_path / "run")
+    process = started(arguments, tmp_path / "run", interruptible)
     wait_for(process, 2)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
