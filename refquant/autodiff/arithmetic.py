@@ -4,6 +4,8 @@ A broadcast input's gradient is summed, in a fixed order, back to its own shape.
 """
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from refquant.autodiff.engine import Op
@@ -58,7 +60,7 @@ def divide_backward(g, out, x, y):
 @Op
 def relu(x):
     """``x`` where it is positive, else 0; the gradient at 0 is 0."""
-    return np.where(x > 0, x, 0.0)
+    return np.where(x <= 0, 0.0, x)  # so that NaN stays
 
 
 @relu.def_backward
@@ -69,7 +71,7 @@ def relu_backward(g, out, x):
 @Op
 def relu6(x):
     """``x`` limited to [0, 6]; the gradient at 0 and at 6 is 0."""
-    return np.where(x > 0, np.where(x < 6, x, 6.0), 0.0)
+    return np.where(x <= 0, 0.0, np.where(x >= 6, 6.0, x))
 
 
 @relu6.def_backward
@@ -115,7 +117,7 @@ def reshape_backward(g, out, x, *, shape):
 @Op
 def flatten(x):
     """[B, ...] as [B, -1]."""
-    return x.reshape(len(x), -1)
+    return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
 @flatten.def_backward
@@ -177,4 +179,8 @@ def quantize_gradient_backward(g, out, x, *, quantizer):
 
 
 def _per_channel(v: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return v if v.ndim == 0 else v.reshape(1, -1, *(1,) * (x.ndim - 2))
+    if v.ndim == 0:
+        return v
+    if x.ndim < 2 or v.shape not in ((1,), x.shape[1:2]):
+        raise ValueError(f"one value a channel has shape {v.shape} and x {x.shape}: expected [C] and [B, C, ...]")
+    return v.reshape(1, -1, *(1,) * (x.ndim - 2))

@@ -14,8 +14,8 @@ from refquant.reals import exp, log_softmax, mean, total
 @Op
 def softmax_cross_entropy(x, targets):
     """The cross-entropy of logits ``x`` [B, C] with target probabilities [B, C] (`one_hot`, or a teacher's softmax)."""
-    if x.ndim != 2 or targets.shape != x.shape:
-        raise ValueError(f"x has shape {x.shape} and targets {targets.shape}: expected [B, C] both")
+    if x.ndim != 2 or targets.shape != x.shape or x.size == 0:
+        raise ValueError(f"x has shape {x.shape} and targets {targets.shape}: expected [B, C] both, none of them 0")
     return -total(targets * log_softmax(x)) / len(x)
 
 

@@ -22,7 +22,7 @@ def max_pool(x, *, size, stride=None):
 @max_pool.def_backward
 def max_pool_backward(g, out, x, *, size, stride=None):
     windows = _windows(x, size, stride)
-    first = windows.reshape(*g.shape, -1).argmax(axis=-1)
+    first = windows.reshape(*g.shape, size * size).argmax(axis=-1)
     return _scattered([np.where(first == k, g, 0.0) for k in range(size * size)], x.shape, size, stride),
 
 

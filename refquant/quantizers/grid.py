@@ -34,6 +34,14 @@ def on_grid(u: np.ndarray, scale, format: IntFormat, *, zero_point: int = 0, axi
     return Fixed(codes, scale, format, zero_point, axis)
 
 
+LEAST_WIDTH = 1e-8  # of a range: one of no width, as of a tensor of zeros, has no grid
+
+
+def some_width(range_min: float, range_max: float) -> tuple[float, float]:
+    """The range, but [0, `LEAST_WIDTH`] for [0, 0]."""
+    return range_min, LEAST_WIDTH if range_min == range_max == 0 else range_max
+
+
 def units(x: np.ndarray, scale) -> np.ndarray:
     """``x / scale``; infinite where that is no float, and clipped all the same."""
     with np.errstate(over="ignore"):

@@ -31,7 +31,7 @@ from refquant.autodiff.engine import Op
 from refquant.integers import Fixed, IntFormat, affine
 from refquant.integers.quantize import choice
 from refquant.integers.rounding import half_even
-from refquant.quantizers.grid import check_finite, on_grid, units
+from refquant.quantizers.grid import LEAST_WIDTH, check_finite, on_grid, some_width, units
 from refquant.reals import total
 
 Range = tuple[float, float]
@@ -95,26 +95,27 @@ CURRENT, RUNNING, HINDSIGHT = Estimator("current"), Estimator("running"), Estima
 def hindsight_quantize(x, *, range_min, range_max, bits, rounding=half_even):
     """``x`` on [range_min, range_max], widened to hold 0, in ``bits`` unsigned bits: a Fixed."""
     format = IntFormat(bits, signed=False)
-    scale, zero_point = affine.gemmlowp(range_min, range_max, format)
+    scale, zero_point = affine.gemmlowp(*some_width(range_min, range_max), format)
     return on_grid(units(x, scale), scale, format, zero_point=zero_point, rounding=rounding, plus=zero_point)
 
 
 @hindsight_quantize.def_backward
 def hindsight_quantize_backward(g, out, x, *, range_min, range_max, bits, rounding=half_even):
-    return np.where((x >= min(range_min, 0)) & (x <= max(range_max, 0)), g, 0.0),
+    low, high = some_width(range_min, range_max)
+    return np.where((x >= min(low, 0)) & (x <= max(high, 0)), g, 0.0),
 
 
 @Op
 def symmetric_quantize(x, *, max_abs, bits, rounding=half_even):
     """``x`` on [-max_abs, max_abs] in ``bits`` narrow bits, zero point 0: the quantizer of weights, and of DSGC."""
     format = IntFormat(bits, narrow=True)
-    scale, _ = affine.symmetric(max_abs, format)
+    scale, _ = affine.symmetric(max_abs or LEAST_WIDTH, format)
     return on_grid(units(x, scale), scale, format, rounding=rounding)
 
 
 @symmetric_quantize.def_backward
 def symmetric_quantize_backward(g, out, x, *, max_abs, bits, rounding=half_even):
-    return np.where(np.abs(x) <= max_abs, g, 0.0),
+    return np.where(np.abs(x) <= (max_abs or LEAST_WIDTH), g, 0.0),
 
 
 def cosine_distance(g: np.ndarray, q: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 
 Gradients G, b bits, clip factor gamma in (0, 1], 2^b - 1 levels with 0 among them, rounded stochastically:
 
-    c = gamma max|G|,  step = c / (2^(b-1) - 1),  value = step * round(clip(G / step, -(2^(b-1) - 1), 2^(b-1) - 1))
+    c = gamma max|G|,  step = c / (2^(b-1) - 1),  value = step * round(clip((G + c) / step, 0, 2^b - 2)) - c
 
 Large gradients G_L: the fraction alpha = 1e-3 of the largest |G|. Errors, both relative to max|G|:
 
@@ -44,7 +44,7 @@ def int4_gradient(g, *, clip_factor, bits, rounding=half_even, max_abs=None):
     scale = clip / format.qmax
     if scale == 0:
         raise ValueError(f"g has the clip {clip}: its step is below the smallest float64")
-    return on_grid(units(g, scale), scale, format, rounding=rounding)
+    return _from_the_lowest(units(g, scale), scale, format, rounding)
 
 
 @int4_gradient.def_backward
@@ -92,7 +92,12 @@ def int4_activation_backward(g, out, x, clip, *, bits, signed=False, rounding=ha
 
 def _clipped(x, clip, format: IntFormat, rounding):
     level = _positive(clip)
-    return on_grid(units(x, level) * format.qmax, level / format.qmax, format, rounding=rounding)
+    return _from_the_lowest(units(x, level) * format.qmax, level / format.qmax, format, rounding)
+
+
+def _from_the_lowest(u: np.ndarray, scale: float, format: IntFormat, rounding):
+    """On the grid, rounded as a count of steps from its lowest level: that tells which of two levels a tie goes to."""
+    return on_grid(u - format.qmin, scale, format, rounding=rounding, plus=format.qmin)
 
 
 def _clip_gradients(g, out, x, clip, format: IntFormat):
@@ -178,5 +183,6 @@ def gradient_errors(g: np.ndarray, quantized: np.ndarray, alpha: float = ALPHA) 
 
 def error_bound(g: np.ndarray, clip_factor: float, bits: int, alpha: float = ALPHA) -> float:
     """ULG: the upper bound of E(G_L) for clips that lie among the large gradients."""
-    share = clipped_fraction(g, clip_factor) / alpha
+    large = max(1, round(alpha * g.size))
+    share = min(1.0, clipped_fraction(g, clip_factor) * g.size / large)
     return (1 - share) * clip_factor / (2**bits - 2) + share * (1 - clip_factor)

@@ -22,6 +22,8 @@ Weights, entropy preserving, per filter (section 3.2.3 and appendix A):
 """
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from refquant.autodiff.engine import Op
@@ -156,6 +158,6 @@ def _filters(w: np.ndarray, bits: int, variant: str, gradient: str | None) -> tu
         choice("gradient", gradient, GRADIENTS)
     check_finite(w, "w")
     levels = 2**bits - 1
-    magnitude = mean(np.abs(w).reshape(len(w), -1), 1)
+    magnitude = mean(np.abs(w).reshape(len(w), math.prod(w.shape[1:])), 1)
     factor = np.where(magnitude > 0, levels / 2 ** (bits - 1) * magnitude, 1.0)
     return factor, w / along(factor, 0, w.ndim), levels

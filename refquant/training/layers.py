@@ -41,7 +41,8 @@ class Product:
     def product(self, op, x: Tensor, shape: tuple[int, ...], deviation: float, run: Run, **how) -> Tensor:
         """``op`` of the quantized ``x`` and the quantized weight [outputs, ...] of this ``shape``."""
         name, q = self.name, self.quantizers
-        w = run.parameter(f"{name}.w", lambda: run.normal(f"{name}.w", shape, deviation), "weight")
+        kind = "depthwise" if "geometry" in how and how["geometry"].groups == self.inputs > 1 else "weight"
+        w = run.parameter(f"{name}.w", lambda: run.normal(f"{name}.w", shape, deviation), kind)
         if w.shape != shape:
             raise ValueError(f"{name}.w has shape {w.shape}: expected {shape}; the run it comes from has another model "
                              "or other images")

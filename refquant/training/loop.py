@@ -92,6 +92,8 @@ class Trainer:
             raise ValueError(f"images of {height} x {width}: expected squares of 4 x 4 or more")
         if settings.pad > height:
             raise ValueError(f"pad = {settings.pad}: expected 0 to {height} for images of {height} x {width}")
+        if settings.smoothing and (teacher is not None or settings.model == "edsr"):
+            raise ValueError(f"smoothing = {settings.smoothing}: expected 0 where no labels are learned from")
         self.task = task(data, settings.model, settings.smoothing)
         self.model = model(settings.model, recipe, channels, height, data.classes)
         per_epoch = len(list(batches(len(data.train_x), settings.batch, 0, 0)))

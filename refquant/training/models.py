@@ -118,15 +118,16 @@ def edsr(recipe: Recipe, channels: int, size: int, classes: int, width: int = 16
     def conv(name: str, inputs: int, outputs: int, q: Quantizers, signed: bool = True, gain: float = 0.5) -> Conv:
         return Conv(name, inputs, outputs, q, bias=True, signed=signed, geometry=SAME, gain=gain)
 
+    inner = recipe.bare or recipe.inner
     body: list[Layer] = []
     for i in range(blocks):
         body.append(Residual(Sequential((
-            conv(f"block{i}.conv1", width, width, recipe.inner), bend(recipe, f"block{i}.act", width),
-            conv(f"block{i}.conv2", width, width, recipe.inner, signed=False, gain=0.1)))))
-    body.append(conv("body", width, width, recipe.inner, gain=0.1))
+            conv(f"block{i}.conv1", width, width, inner), bend(recipe, f"block{i}.act", width),
+            conv(f"block{i}.conv2", width, width, inner, signed=False, gain=0.1)))))
+    body.append(conv("body", width, width, inner, gain=0.1))
     return Sequential((
         conv("head", channels, width, recipe.first, signed=False), Residual(Sequential(tuple(body))),
-        conv("up", width, 4 * width, recipe.inner), Apply(pixel_shuffle, {"factor": 2}),
+        conv("up", width, 4 * width, inner), Apply(pixel_shuffle, {"factor": 2}),
         conv("tail", width, channels, recipe.last)))
 
 

@@ -76,6 +76,7 @@ class Quantizers:
 class Recipe:
     """Which quantizer sits where, and how the parameters of each kind are optimized.
 
+    bare: of the inner products that no norm follows; like ``inner`` unless given.
     norm(name, channels), nonlinearity(name, channels) : make the layer that normalizes, and the one that bends; None
     for batch norm, and for the model's own ReLU.
     skips_first : whether the first step changes no parameter (INT4's authors).
@@ -85,6 +86,7 @@ class Recipe:
     inner: Quantizers = Quantizers()
     first: Quantizers = Quantizers()
     last: Quantizers = Quantizers()
+    bare: Quantizers | None = None
     norm: Callable[[str, int], Any] | None = None
     nonlinearity: Callable[[str, int], Any] | None = None
     groups: dict[str, Group] = field(default_factory=lambda: {"weight": Group(SGD(), decay=1e-4)})

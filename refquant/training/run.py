@@ -16,7 +16,7 @@ from refquant.integers import PhiloxRounding, philox_bits
 from refquant.reals import log
 
 Arrays = dict[str, np.ndarray]
-KINDS = ("weight", "other", "quantizer")  # what weight decay and learning rates tell apart
+KINDS = ("weight", "depthwise", "other", "quantizer")  # what weight decay and learning rates tell apart
 
 
 class Run:

@@ -526,3 +526,22 @@ def test_the_sum_of_all():
     x = Tensor([[1.0, 2.0], [3.0, 5.0]])
     assert sum_all(x).value == 11 and sum_all(x).shape == ()
     assert (gradients(sum_all(x), [x], 3.0)[0] == np.full((2, 2), 3)).all()
+
+
+def test_nan_is_not_hidden_by_a_relu():
+    assert np.isnan(relu([np.nan, 1.0])[0]) and np.isnan(relu6([np.nan, 7.0])[0])
+
+
+def test_empty_batches():
+    assert flatten(np.zeros((0, 2, 3, 4))).shape == (0, 24)
+    x = np.zeros((0, 2, 4, 4))
+    assert max_pool.backward(np.zeros((0, 2, 2, 2)), max_pool(x, size=2), x, size=2)[0].shape == x.shape
+    with pytest.raises(ValueError, match=r"x has shape \(0, 3\) .* none of them 0"):
+        softmax_cross_entropy(np.zeros((0, 3)), np.zeros((0, 3)))
+
+
+def test_values_a_channel_that_do_not_fit():
+    for x, v in (((3,), (3,)), ((2, 1, 4, 4), (5,)), ((2, 3), (3, 1))):
+        for op in (prelu, lambda x, v: per_channel(v, x)):
+            with pytest.raises(ValueError, match="one value a channel has shape"):
+                op(np.zeros(x), np.zeros(v))

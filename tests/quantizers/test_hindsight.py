@@ -79,7 +79,8 @@ def half_away(v):
 def asymmetric(x, low, high, bits):
     """One number: codes = clip(round(x / s) + z), in Python's floats."""
     top, low, high = 2**bits - 1, min(low, 0.0), max(high, 0.0)
-    scale = (high - low) / top or 1.0
+    high = 1e-8 if low == high else high
+    scale = (high - low) / top
     zero = half_away(min(max(-low / scale, 0), top))
     code = min(max(round(x / scale) + zero, 0), top)
     return code, scale * (code - zero), min(low, 0) <= x <= max(high, 0)
@@ -87,7 +88,8 @@ def asymmetric(x, low, high, bits):
 
 def symmetric(x, max_abs, bits):
     top = 2 ** (bits - 1) - 1
-    scale = max_abs / top or 1.0
+    max_abs = max_abs or 1e-8
+    scale = max_abs / top
     code = min(max(round(x / scale), -top), top)
     return code, scale * code, abs(x) <= max_abs
 
@@ -294,3 +296,10 @@ def test_the_statistic_collected_from_sums_is_the_range_of_the_product(scale, ax
     assert collected_range(accumulators) == (accumulators.value.min(), accumulators.value.max())
     with pytest.raises(ValueError, match=r"accumulators have shape \(0, 3\): expected at least one sum"):
         collected_range(Fixed(np.zeros((0, 3), np.int32), scale, IntFormat(32), axis=axis))
+
+
+def test_a_range_without_width_clips():
+    """A tensor of zeros was seen; the next one is no multiple of 1."""
+    for out in (hindsight_quantize([0.3, -0.2, 7.0], range_min=0, range_max=0, bits=8),
+                symmetric_quantize([0.3, -0.2, 7.0], max_abs=0, bits=8)):
+        assert np.abs(out.value).max() <= 1e-8

@@ -33,7 +33,7 @@ def gradient(g, highest, factor, bits):
     """One number: ``(code, value, whether the rule passes)``, in Python's floats."""
     top = 2 ** (bits - 1) - 1
     clip = factor * highest or 1e-8
-    code = round(min(max(g / (clip / top), -top), top))
+    code = round(min(max(g / (clip / top) + top, 0), 2 * top)) - top  # steps from the lowest level
     return code, clip / top * code, abs(g) <= clip
 
 
@@ -60,7 +60,8 @@ def clipped(x, clip, bits, signed):
     """``(code, value, dx, dclip)`` of one weight or activation."""
     top = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
     low = -clip if signed else 0.0
-    code = round(min(max(x / clip * top, -top if signed else 0), top))
+    lowest = -top if signed else 0
+    code = round(min(max(x / clip * top - lowest, 0), top - lowest)) + lowest
     value = clip / top * code
     if x > clip:
         return code, value, 0.0, 1.0
@@ -94,8 +95,8 @@ def test_every_level_is_reached_and_no_other(bits):
 
 def test_ties_ends_and_saturation():
     g = [7.0, -7.0, 0.5, 1.5, 2.5, -0.5, 0.0, -0.0]
-    assert int4_gradient(g, clip_factor=1.0, bits=4).codes.tolist() == [7, -7, 0, 2, 2, 0, 0, 0]
-    assert int4_gradient(g, clip_factor=3 / 7, bits=3).codes.tolist() == [3, -3, 0, 2, 2, 0, 0, 0]
+    assert int4_gradient(g, clip_factor=1.0, bits=4).codes.tolist() == [7, -7, 1, 1, 3, -1, 0, 0]  # counted from -7
+    assert int4_gradient(g, clip_factor=3 / 7, bits=3).codes.tolist() == [3, -3, 1, 1, 3, -1, 0, 0]
     assert int4_weight([np.inf, -np.inf, 1e308], 1e-3, bits=4).value.tolist() == [1e-3, -1e-3, 1e-3]
     assert int4_activation([np.inf, -np.inf, -1.0], 2.0, bits=4).value.tolist() == [2.0, 0.0, 0.0]
 
@@ -359,3 +360,12 @@ def test_the_clip_keeps_its_shape():
     for clip in (np.array(1.0), np.array([1.0]), np.array([[1.0]])):
         out = int4_weight.forward(np.array([2.0, 0.3]), clip, bits=4)
         assert int4_weight.backward(np.ones(2), out, np.array([2.0, 0.3]), clip, bits=4)[1].shape == clip.shape
+
+
+def test_the_bound_of_small_tensors():
+    """G_L is at least one gradient, and the clipped ones may be more than G_L: the bound holds all the same."""
+    for n, seed in ((1, 0), (7, 1), (100, 2), (1499, 3)):
+        g = np.random.default_rng(seed).normal(size=n)
+        for factor in (0.05, 0.3, 0.7, 0.99, 1.0):
+            _, of_large = gradient_errors(g, int4_gradient(g, clip_factor=factor, bits=4).value)
+            assert of_large <= error_bound(g, factor, 4) * (1 + 1e-12)

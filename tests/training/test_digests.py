@@ -42,7 +42,7 @@ DIGESTS = {
     "banner-8 mlp": "9db5e544ec66a84476cc43e056d1aaa12cf62ccebbdb22f500568578f7f095ba",
     "sat-3 resnet20": "fe920ccf7b715443f96b3667dd2b58a8f1cb8fdc3a87a63c0f40af4b9704714a",
     "n2uq-2 preresnet20": "be5a44c148aa746945c42e40a1da4e436df23bd90f8e3028a29532c22b6695c2",
-    "float mobilenet": "b9a679a68ad1476914e5533e2f8517cb452887417a9a37230e97ae20c156c7d4",
+    "float mobilenet": "7d31bd292c15b869083562ded4e3a8db5dac7ac8c159bfb5e138e91925866f9a",
     "int4-4 edsr": "f9919a2f449a8ea8f4d5db93662ccfee1b1818e906d4160bf163670e0189fa9b",
 }
 

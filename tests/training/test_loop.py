@@ -201,7 +201,7 @@ def test_images_that_are_no_squares_or_too_small(shape):
 def test_a_loss_that_is_not_finite():
     trainer = trainer_of(replace(MLP, rate=1e300))
     run = Training(trainer.settings)
-    with pytest.raises(FloatingPointError, match="the loss is nan at step 2: expected a finite number; a lower rate may help"):
+    with pytest.raises(FloatingPointError, match="the loss is nan at step 1: expected a finite number; a lower rate may help"):
         for _ in range(10):
             run, _ = trainer.step(run, FEW.train_x[:8], FEW.train_y[:8])
     assert run.step == 2

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from refquant.autodiff import Tensor
+from refquant.autodiff import Tensor, recorded
 from refquant.integers import Fixed, IntFormat
 from refquant.training.layers import BatchNorm, RPReLU
+from refquant.training.methods import recipe
 from refquant.training.models import MODELS, model
 from refquant.training.quantizing import Quantizers, Recipe, as_reals
 from refquant.training.run import Run
@@ -57,7 +58,9 @@ def test_parameter_counts(name, channels, size, expected):
     _, run = passed(name, channels=channels, size=size)
     assert sum(value.size for value in run.parameters.values()) == expected
     assert set(run.kinds) == set(run.parameters)
-    assert all((kind == "weight") == name.endswith(".w") for name, kind in run.kinds.items())
+    assert all((kind in ("weight", "depthwise")) == name.endswith(".w") for name, kind in run.kinds.items())
+    depthwise = [name for name, kind in run.kinds.items() if kind == "depthwise"]  # which is not decayed
+    assert depthwise == ([f"block{i}.each.w" for i in range(5)] if name == "mobilenet" else [])
 
 
 @dataclass(frozen=True)
@@ -143,3 +146,14 @@ def test_an_unknown_model():
     with pytest.raises(ValueError, match="'vgg'") as caught:
         model("vgg", Recipe("float"), 1, 8, 10)
     assert all(name in str(caught.value) for name in MODELS)
+
+
+def test_products_that_no_norm_follows_are_rescaled():
+    """EDSR has no norm: SAT's weights then have n_out VAR = 1, N2UQ's the scale of their own."""
+    with recorded() as calls:
+        model("edsr", recipe("sat-4"), 1, 8, 10)(images(1, 4), Run({}, {}, {}, training=True))
+    inner = [call.b.value for call in calls[1:]]
+    assert len(inner) == 11
+    for w in inner:
+        assert w.shape[0] * 9 * np.var(w, ddof=1) == pytest.approx(1)
+    assert recipe("n2uq-2").bare.weight.variant == "authors" and recipe("float").bare is None

@@ -4,6 +4,7 @@
 |---|---|
 | inner activations | n bits, thresholds learned by G-STE; s = 0, a_i = 2 / K, b1 = b2 = 1 at first |
 | inner weights | n bits, per filter, near equally used levels |
+| inner weights, no norm behind them | times their scale, as the authors' code has it: nothing else would absorb it |
 | optimizer | Adam 2.5e-3, a tenth of it for s, a, b1 and b2 |
 """
 from __future__ import annotations
@@ -50,5 +51,8 @@ class Activation:
 def recipe(bits: int = 2, *, variant: str = "paper", thresholds: bool = True, entropy: bool = True) -> Recipe:
     """N2UQ's table.  thresholds, entropy : its two parts, for the ablation; without the second, DoReFa's weights."""
     weight = Weight(bits, variant) if entropy else BaselineWeight(bits, variant=variant)
-    return Recipe(f"n2uq-{bits}", Quantizers(weight, Activation(bits, variant, thresholds)), nonlinearity=RPReLU,
+    scaled = Weight(bits, "authors") if entropy else BaselineWeight(bits, "stddev", variant=variant)
+    activation = Activation(bits, variant, thresholds)
+    return Recipe(f"n2uq-{bits}", Quantizers(weight, activation), bare=Quantizers(scaled, activation),
+                  nonlinearity=RPReLU,
                   groups={"weight": Group(Adam(2.5e-3)), "quantizer": Group(Adam(2.5e-4))})

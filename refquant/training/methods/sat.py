@@ -4,6 +4,7 @@
 |---|---|---|---|
 | first | 8 bits | the image's own 8-bit integers | no |
 | inner | k bits | k bits, CG-PACT; two-sided where it may be negative | no: batch norm follows |
+| inner, no norm behind it | k bits | k bits, CG-PACT | yes, by the constant |
 | last | 8 bits | k bits, CG-PACT | yes, by the constant |
 
 alpha starts at 8 (10 before a linear layer) and is neither decayed nor treated apart.
@@ -65,6 +66,7 @@ def recipe(bits: int = 4, *, variant: str = "paper", rescale: str | None = "cons
     """SAT's table for ``bits``.  rescale, calibrated : what the paper argues for, to be changed in experiments."""
     weight, activation = Weight(bits, variant=variant), Activation(bits, alpha, calibrated)
     return Recipe(f"sat-{bits}", Quantizers(weight, activation),
+                  bare=Quantizers(Weight(bits, rescale, variant=variant), activation),
                   first=Quantizers(Weight(ENDS_BITS, variant=variant), image),
                   last=Quantizers(Weight(ENDS_BITS, rescale, variant=variant),
                                   Activation(bits, 1.25 * alpha, calibrated)),
