@@ -35,6 +35,7 @@ def curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str) -> N
     for axes, title in ((left, "training loss"), (right, f"test score [{unit}]")):
         axes.set_title(title)
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     left.set_yscale("log")
     right.legend(fontsize=7, ncols=2)
