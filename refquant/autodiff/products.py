@@ -68,8 +68,8 @@ def matmul(a, b, *, input_gradient=None, weight_gradient=None):
 
 @matmul.def_backward
 def matmul_backward(g, out, a, b, *, input_gradient=None, weight_gradient=None):
-    return (_matmul("gemm.dx", _quantized(input_gradient, g), _turned(b)),
-            _matmul("gemm.dw", _turned(a), _quantized(weight_gradient, g)))
+    for_a, for_b = _quantized(input_gradient, weight_gradient, g, g)
+    return _matmul("gemm.dx", for_a, _turned(b)), _matmul("gemm.dw", _turned(a), for_b)
 
 
 @Op.taking_fixed
@@ -81,8 +81,8 @@ def linear(x, w, *, input_gradient=None, weight_gradient=None):
 @linear.def_backward
 def linear_backward(g, out, x, w, *, input_gradient=None, weight_gradient=None):
     g_moved, w_moved = (g, w) if input_gradient is None else moved_scale(g, w)
-    return (_matmul("gemm.dx", _quantized(input_gradient, g_moved), w_moved),
-            _matmul("gemm.dw", _turned(_quantized(weight_gradient, g)), x))
+    for_x, for_w = _quantized(input_gradient, weight_gradient, g_moved, g)
+    return _matmul("gemm.dx", for_x, w_moved), _matmul("gemm.dw", _turned(for_w), x)
 
 
 @Op.taking_fixed
@@ -99,11 +99,12 @@ def conv_backward(g, out, x, w, *, geometry=DENSE, input_gradient=None, weight_g
     size, kernel = x.shape[2:], w.shape[2:]
     outputs, places = int(np.prod((w.shape[0] // geometry.groups, *kernel))), g.size // g.shape[1]
     g_moved, w_moved = (g, w) if input_gradient is None else moved_scale(g, w)
-    g_x = _product("conv.dx", _quantized(input_gradient, g_moved), w_moved, geometry,
+    for_x, for_w = _quantized(input_gradient, weight_gradient, g_moved, g)
+    g_x = _product("conv.dx", for_x, w_moved, geometry,
                    lambda p, q: conv_input_gradient_fixed(p, q, size, geometry,
                                                           accumulator=exact_accumulator(p, q, outputs)),
                    lambda p, q: gather.input_gradient(p, q, size, geometry, _real_product)[0])
-    g_w = _product("conv.dw", x, _quantized(weight_gradient, g), geometry,
+    g_w = _product("conv.dw", x, for_w, geometry,
                    lambda p, q: conv_weight_gradient_fixed(p, q, kernel, geometry,
                                                            accumulator=exact_accumulator(p, q, places)),
                    lambda p, q: gather.weight_gradient(p, q, w.shape, geometry, _real_product)[0])
@@ -122,8 +123,12 @@ def scale_per_output(w) -> bool:
     return isinstance(w, Fixed) and np.ndim(w.scale) > 0 and w.axis == 0
 
 
-def _quantized(quantizer: Callable | None, g: np.ndarray):
-    return g if quantizer is None else quantizer(g)
+def _quantized(input_gradient: Callable | None, weight_gradient: Callable | None, g_moved: np.ndarray, g: np.ndarray):
+    """What the input gradient is made of, and the weight gradient: quantized once where one quantizer serves both."""
+    for_x = g_moved if input_gradient is None else input_gradient(g_moved)
+    if weight_gradient is input_gradient and g_moved is g:
+        return for_x, for_x
+    return for_x, g if weight_gradient is None else weight_gradient(g)
 
 
 def _matmul(operation: str, a, b) -> np.ndarray:

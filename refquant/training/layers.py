@@ -48,8 +48,9 @@ class Product:
                              "or other images")
         w_q = q.weight(w, run, f"{name}.w")
         x_q = q.activation(x, run, f"{name}.x", self.signed)
+        at: dict[str, Callable] = {}
         for role, key, slot in self._gradients(w_q.value):
-            how[role] = slot.at(run, key)
+            how[role] = at.setdefault(key, slot.at(run, key))
         y = op(x_q, w_q, **how)
         run.watch(y, lambda g: self._see(g, w_q.value, run))
         if not self.bias:

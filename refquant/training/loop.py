@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -155,8 +155,3 @@ def digest(parameters: Arrays) -> str:
     for name in sorted(parameters):
         sha.update(name.encode() + b"\0" + np.ascontiguousarray(parameters[name], "<f8").tobytes())
     return sha.hexdigest()
-
-
-def settings_dict(settings: Settings) -> dict[str, Any]:
-    """The settings as JSON can hold them."""
-    return asdict(settings)

@@ -16,7 +16,6 @@ from refquant.integers import PhiloxRounding, philox_bits
 from refquant.reals import log
 
 Arrays = dict[str, np.ndarray]
-KINDS = ("weight", "depthwise", "other", "quantizer")  # what weight decay and learning rates tell apart
 
 
 class Run:
@@ -34,7 +33,10 @@ class Run:
         self.watched: list[tuple[Tensor, Callable[[np.ndarray], None]]] = []
 
     def parameter(self, name: str, initial: Callable[[], np.ndarray], kind: str = "other") -> Tensor:
-        """The parameter ``name`` as a tensor, one for the whole pass; ``initial()`` the first time."""
+        """The parameter ``name`` as a tensor, one for the whole pass; ``initial()`` the first time.
+
+        kind : weight, depthwise, quantizer or other: what weight decay and learning rates tell apart.
+        """
         if name not in self.tensors:
             if name not in self.parameters:
                 self.parameters[name] = np.array(initial(), np.float64)

@@ -21,6 +21,7 @@ from refquant.autodiff.values import reals
 from refquant.quantizers.banner import banner_quantize, per_sample_range, tensor_range, update_running
 from refquant.quantizers.hindsight import CURRENT, Estimator
 from refquant.training.layers import average, scaled
+from refquant.training.methods.ranges import estimated_range, known_range, past_range
 from refquant.training.optimizers import SGD, Group
 from refquant.training.quantizing import Quantizers, Recipe, as_reals
 from refquant.training.run import Run
@@ -78,19 +79,6 @@ class Activation:
         return seen
 
 
-def known_range(run: Run, key: str) -> tuple[float, float]:
-    """The range that training left behind."""
-    low, high = run.state[key]
-    return float(low), float(high)
-
-
-def estimated_range(estimator: Estimator, seen: tuple[float, float], run: Run, key: str) -> tuple[float, float]:
-    """The range of this step by ``estimator``, whose state moves on."""
-    state = known_range(run, key) if key in run.state else None
-    run.state[key] = np.array(estimator.update(seen, state))
-    return estimator.range(seen, state)
-
-
 @dataclass(frozen=True)
 class Gradient:
     """An output gradient on its min and max, or on the range that an estimator has for it."""
@@ -102,7 +90,7 @@ class Gradient:
 
     def at(self, run: Run, name: str) -> Callable:
         rounding = run.stochastic(name) if self.stochastic else "half_even"
-        state = known_range(run, f"{name}.range") if f"{name}.range" in run.state else None
+        state = past_range(run, f"{name}.range")
 
         def quantizer(g: np.ndarray):
             low, high = self.estimator.range(tensor_range(g), state)

@@ -16,7 +16,7 @@ import numpy as np
 from refquant.autodiff import Tensor
 from refquant.quantizers.banner import tensor_range
 from refquant.quantizers.hindsight import HINDSIGHT, Estimator, dsgc_clip, hindsight_quantize, symmetric_quantize
-from refquant.training.methods.banner import estimated_range, known_range
+from refquant.training.methods.ranges import estimated_range, known_range, past_range
 from refquant.training.optimizers import SGD, Group
 from refquant.training.quantizing import Quantizers, Recipe, as_reals
 from refquant.training.run import Run
@@ -55,7 +55,7 @@ class Gradient:
 
     def at(self, run: Run, name: str) -> Callable:
         rounding, key = run.stochastic(name), f"{name}.range"
-        state = known_range(run, key) if key in run.state else None
+        state = past_range(run, key)
 
         def quantizer(g: np.ndarray):
             low, high = self.estimator.range(tensor_range(g), state)

@@ -18,7 +18,7 @@ import numpy as np
 from refquant.autodiff import Tensor
 from refquant.quantizers import int4
 from refquant.quantizers.hindsight import CURRENT, Estimator
-from refquant.training.methods.banner import estimated_range, known_range
+from refquant.training.methods.ranges import estimated_range, past_range
 from refquant.training.optimizers import SGD, Adam, Group
 from refquant.training.quantizing import Quantizers, Recipe, as_reals
 from refquant.training.run import Run
@@ -63,7 +63,7 @@ class Gradient:
 
     def at(self, run: Run, name: str) -> Callable:
         rounding, factor = run.stochastic(name), self._factor(run, name)
-        state = known_range(run, f"{name}.range") if f"{name}.range" in run.state else None
+        state = past_range(run, f"{name}.range")
 
         def quantizer(g: np.ndarray):
             highest = self.estimator.range(_limits(g), state)[1]
