@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import numba
 import pytest
 
 from refquant.golden import create, open_suite
@@ -73,6 +74,15 @@ def sealed(root):
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*")
                    if path.is_file() and path.name != "SHA256SUMS")
     (root / "SHA256SUMS").write_text("".join(f"{digest(root / name)}  {name}\n" for name in names))
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Products so small that they are not worth two threads."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    yield
+    numba.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import json
 import os
 import re
 
-import numba
 import numpy as np
 import pytest
 
@@ -15,16 +14,8 @@ ALONE = os.environ | {"NUMBA_NUM_THREADS": "1"}  # such small products are not w
 MODELS = ("mlp", "cnn", "resnet20", "preresnet20", "mobilenet", "edsr")
 SHORT = ("--model", "mlp", "--epochs", "1")
 RNG = np.random.default_rng(8)
+pytestmark = pytest.mark.usefixtures("one_thread")
 has_matplotlib = importlib.util.find_spec("matplotlib") is not None
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """In this process as well."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

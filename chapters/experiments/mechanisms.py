@@ -29,7 +29,7 @@ from claims.findings import UNSEEN, Claim, Report, Row
 from claims.trials import Budget
 
 from refquant.progress import Progress
-from refquant.reals import mean, total
+from refquant.reals import mean, sample_variance
 
 EXPERIMENTS: dict[str, Callable[[Budget], Report]] = {
     "stochastic": banner.stochastic, "bifurcation": banner.bifurcation, "range-bn": banner.range_bn,
@@ -108,8 +108,7 @@ def average(values: tuple[float, ...]) -> float:
 
 def deviation(values: tuple[float, ...]) -> float:
     """The sample standard deviation; 0 for one value."""
-    difference = np.array(values) - average(values)
-    return float(np.sqrt(total(difference * difference) / max(len(values) - 1, 1)))
+    return float(np.sqrt(sample_variance(values))) if len(values) > 1 else 0.0
 
 
 if __name__ == "__main__":

@@ -63,6 +63,8 @@ def _train(options: argparse.Namespace) -> int:
     from refquant.training import checkpoints, plots
     from refquant.training.compare import train
 
+    if options.plot:
+        plots.check(options.plot)
     settings, data = _settings(options, options.method, options.seed), _data(options)
     directory = None if options.out is None else Path(options.out)
     if options.resume and directory is None:
@@ -77,7 +79,7 @@ def _train(options: argparse.Namespace) -> int:
             progress.scored(line["score"], line["unit"])
             progress.say(f"epoch {line['epoch']:3}  loss {line['loss']:.4f}  test {line['score']:.2f} {line['unit']}")
 
-        training = _training(lambda: train(settings, data, directory, options.resume, **_origins(options),
+        training = _mendable(lambda: train(settings, data, directory, options.resume, **_origins(options),
                                            step=progress.loss, epoch=epoch))
     last = training.history[-1]
     print(f"{settings.method}: test {last['score']:.2f} {last['unit']}, weights {last['weights'][:16]}")
@@ -93,10 +95,12 @@ def _compare(options: argparse.Namespace) -> int:
     from refquant.training.compare import Row, save, table, train
     from refquant.training.methods import COMPARED
 
+    if options.plot:
+        plots.check(options.plot)
     data, origins = _data(options), _origins(options)
     runs = [[_settings(options, method, number) for number in range(options.seeds)]
             for method in dict.fromkeys(options.methods or COMPARED)]
-    root, rows, histories = None if options.out is None else Path(options.out), [], {}
+    root, rows, unit = None if options.out is None else Path(options.out), [], ""
     with Progress("step") as progress:
         def scored(training) -> None:
             progress.scored(training.history[-1]["score"], training.history[-1]["unit"])
@@ -106,12 +110,11 @@ def _compare(options: argparse.Namespace) -> int:
             done = []
             for settings in seeds:
                 directory = None if root is None else root / f"{settings.method}-seed{settings.seed}"
-                done.append(_training(lambda s=settings, d=directory: train(s, data, d, True, **origins,
+                done.append(_mendable(lambda s=settings, d=directory: train(s, data, d, True, **origins,
                                                                             step=progress.loss, epoch=scored)))
             rows.append(Row(seeds[0].method, tuple(training.history[-1]["score"] for training in done)))
-            histories[seeds[0].method] = done[0].history
+            unit = done[0].history[-1]["unit"]
             progress.say(f"{rows[-1].method}: {rows[-1].mean:.2f}")
-    unit = next(iter(histories.values()))[-1]["unit"]
     print(table(rows, unit), end="")
     if root is not None:
         save(rows, asdict(runs[0][0]), root / "compare.json")
@@ -122,18 +125,11 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _settings(options: argparse.Namespace, method: str, number: int):
     """The settings of a run; wrong ones are an error before any work is done."""
-    from refquant.errors import RefquantError
-    from refquant.training import plots
     from refquant.training.loop import Settings
     from refquant.training.methods import recipe
 
-    if options.plot:
-        plots.check(options.plot)
     shared = {name: getattr(options, name) for name in SHARED}
-    try:
-        return Settings(recipe(method, options.variant).name, seed=number, **shared)
-    except ValueError as error:
-        raise RefquantError(str(error)) from None
+    return _mendable(lambda: Settings(recipe(method, options.variant).name, seed=number, **shared))
 
 
 def _data(options: argparse.Namespace):
@@ -150,12 +146,12 @@ def _origins(options: argparse.Namespace) -> dict:
 
 
 def _steps(settings, data) -> int:
-    from refquant.training.data import batches
+    from refquant.training.data import steps
 
-    return settings.epochs * sum(1 for _ in batches(len(data.train_x), settings.batch, 0, 0))
+    return settings.epochs * steps(len(data.train_x), settings.batch)
 
 
-def _training(work):
+def _mendable(work):
     """``work()``; what a user can mend about it is an error of one line."""
     from refquant.errors import RefquantError
 

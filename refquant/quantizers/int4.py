@@ -28,7 +28,7 @@ from refquant.autodiff.engine import Op
 from refquant.integers import IntFormat
 from refquant.integers.rounding import half_even
 from refquant.quantizers.grid import check_finite, on_grid, units
-from refquant.reals import mean, total
+from refquant.reals import mean, sample_variance, total
 
 ALPHA, BETA, LEAST_FACTOR, LEAST_CLIP = 1e-3, 1e-3, 1e-3, 1e-8
 
@@ -117,10 +117,7 @@ def _positive(clip) -> float:
 
 def initial_clip(x: np.ndarray, half_normal: bool = False) -> float:
     """3 std(x) (N - 1); for activations after a ReLU, ``half_normal``, that of the normal values behind them."""
-    if x.size < 2:
-        raise ValueError(f"x has shape {x.shape}: expected at least two elements to take a deviation of")
-    difference = x - mean(x)
-    deviation = float(np.sqrt(total(difference * difference) / (x.size - 1)))
+    deviation = float(np.sqrt(sample_variance(x)))
     return 3 * deviation / float(np.sqrt(1 - 2 / np.pi)) if half_normal else 3 * deviation
 
 

@@ -29,7 +29,7 @@ from refquant.integers import Fixed, IntFormat, rounding
 from refquant.integers.quantize import choice
 from refquant.integers.rounding import Frozen, half_even
 from refquant.quantizers.grid import check_finite, check_no_nan, check_variant, on_grid
-from refquant.reals import mean, tanh, total
+from refquant.reals import sample_variance, tanh, total
 
 SCHEMES = ("original", "modified", "centered")
 RESCALES = ("constant", "stddev")
@@ -135,20 +135,13 @@ def _sat_scale(w: np.ndarray, effective: np.ndarray, rescale: str | None) -> flo
     if rescale is None:
         return 1.0
     choice("rescale", rescale, RESCALES)
-    variance = _variance(effective)
+    variance = sample_variance(effective)
     if variance == 0:
         raise ValueError("the weights in use are all equal: expected a variance to divide by")
     if rescale == "stddev":
-        return float(np.sqrt(_variance(w) / variance))
+        return float(np.sqrt(sample_variance(w) / variance))
     outputs = w.shape[0] * int(np.prod(w.shape[2:]))
     return float(1 / np.sqrt(outputs * variance))
-
-
-def _variance(x: np.ndarray) -> float:
-    if x.size < 2:
-        raise ValueError(f"w has shape {x.shape}: expected at least two weights to take a variance of")
-    difference = x - mean(x)
-    return float(total(difference * difference) / (x.size - 1))
 
 
 @Op

@@ -34,6 +34,15 @@ def mean(x: ArrayLike, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
     return total(x, axis, keepdims) / count(x.shape, axis)
 
 
+def sample_variance(x: ArrayLike) -> float:
+    """The squared distances from the mean, over all elements, divided by N - 1; ValueError for fewer than two."""
+    x = np.asarray(x, np.float64)
+    if x.size < 2:
+        raise ValueError(f"x has shape {x.shape}: expected at least two elements to take a variance of")
+    difference = x - mean(x)
+    return float(total(difference * difference) / (x.size - 1))
+
+
 def count(shape: tuple[int, ...], axis: Axes = None) -> int:
     """How many elements of an array of ``shape`` are added for one element of its sum over ``axis``."""
     axes, _ = _split(axis, len(shape))

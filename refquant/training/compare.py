@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from refquant.atomic import write
-from refquant.reals import mean
+from refquant.reals import mean, sample_variance
 from refquant.training import checkpoints
 from refquant.training.data import Dataset
 from refquant.training.loop import Settings, Trainer, Training, digest
@@ -30,8 +30,7 @@ class Row:
     @property
     def deviation(self) -> float:
         """The sample standard deviation; 0 for one seed."""
-        difference = np.array(self.scores) - self.mean
-        return float(np.sqrt(mean(difference * difference) * len(self.scores) / max(len(self.scores) - 1, 1)))
+        return float(np.sqrt(sample_variance(self.scores))) if len(self.scores) > 1 else 0.0
 
 
 def train(settings: Settings, data: Dataset, directory: Path | None = None, resume: bool = False, *,

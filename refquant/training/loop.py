@@ -16,7 +16,7 @@ import numpy as np
 from refquant.autodiff import Tensor
 from refquant.quantizers.n2uq import distillation_loss
 from refquant.reals import mean
-from refquant.training.data import Dataset, batches, crop_and_flip
+from refquant.training.data import Dataset, batches, crop_and_flip, steps
 from refquant.training.models import model
 from refquant.training.optimizers import Schedule, moved
 from refquant.training.quantizing import Recipe
@@ -96,8 +96,8 @@ class Trainer:
             raise ValueError(f"smoothing = {settings.smoothing}: expected 0 where no labels are learned from")
         self.task = task(data, settings.model, settings.smoothing)
         self.model = model(settings.model, recipe, channels, height, data.classes)
-        per_epoch = len(list(batches(len(data.train_x), settings.batch, 0, 0)))
-        self.schedule = Schedule(settings.schedule, settings.epochs * per_epoch, warm_up=settings.warm_up)
+        self.schedule = Schedule(settings.schedule, settings.epochs * steps(len(data.train_x), settings.batch),
+                                 warm_up=settings.warm_up)
 
     def epochs(self, training: Training, done: Callable[[float], None] = lambda loss: None) -> Iterator[Training]:
         """The run after each epoch that is left.  done : called after each step with its loss."""

@@ -204,7 +204,7 @@ def test_weights_that_cannot_be(call):
     for rescale in ("constant", "stddev"):
         with pytest.raises(ValueError, match="weights in use are all equal"):
             call(np.full((3, 4), -0.3), rescale=rescale)
-        with pytest.raises(ValueError, match="at least two weights"):
+        with pytest.raises(ValueError, match="at least two elements"):
             call(np.array([[0.3]]), rescale=rescale)
     with pytest.raises(ValueError, match="rescale = 'std': expected one of constant, stddev"):
         call(weights(), rescale="std")

@@ -2,7 +2,6 @@
 import math
 from dataclasses import replace
 
-import numba
 import numpy as np
 import pytest
 
@@ -11,6 +10,7 @@ from refquant.training import Settings, Trainer, Training, digest, recipe, train
 from refquant.training.data import Dataset, batches, crop_and_flip, load
 from refquant.training.methods import COMPARED
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 WHOLE = load("digits")
 AUTHORS = ("banner-8", "sat-4", "n2uq-2", "int4-4")
 
@@ -22,15 +22,6 @@ def digits(train_images, test_images):
 
 FEW, SOME = digits(20, 6), digits(300, 100)
 MLP = Settings("float", model="mlp", batch=8, epochs=2)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Such small products are not worth two."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
 
 
 def trainer_of(settings=MLP, data=FEW, teacher=None):

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from claims.trials import Setting, Trial
-from refquant.reals import mean, total
+from refquant.reals import mean, sample_variance
 
 UNSEEN = "not seen at this size"
 MARGIN = 1.0  # points of accuracy that two methods on par may differ by
@@ -73,7 +73,7 @@ def interval(here: Sequence[float], there: Sequence[float]) -> tuple[float, floa
     middle, n = float(mean(d)), len(d)
     if n < 3:
         return middle, float("inf")
-    return middle, float(stdtrit(n - 1, 0.975) * np.sqrt(total((d - middle) * (d - middle)) / (n - 1) / n))
+    return middle, float(stdtrit(n - 1, 0.975) * np.sqrt(sample_variance(d) / n))
 
 
 def better(text: str, here: Sequence[float], there: Sequence[float], unit: str = "points") -> Claim:

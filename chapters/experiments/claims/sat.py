@@ -11,7 +11,7 @@ import numpy as np
 from claims.findings import Report, better, row
 from claims.trials import EASY, HARD, Budget, Setting, digits, prepared, seeds
 from refquant.autodiff import Tensor
-from refquant.reals import exp, log_softmax, mean, total
+from refquant.reals import exp, log_softmax, mean, sample_variance
 from refquant.training.data import Dataset
 from refquant.training.methods import sat
 from refquant.training.models import MODELS
@@ -74,9 +74,7 @@ def head_at_first(setting: Setting, budget: Budget, rescale: str | None) -> tupl
     run = Run({}, {}, {}, training=True, seed=0)
     logits = trainer.model(trainer.task.input(trainer.data.train_x[:setting.batch]), run).value
     used = as_reals(recipe.last.weight(Tensor(run.parameters[HEAD]), run, HEAD)).value
-    difference = used - mean(used)
-    variance = float(total(difference * difference) / (used.size - 1))
-    return used.shape[1] * variance, float(mean(exp(log_softmax(logits)).max(1)))
+    return used.shape[1] * sample_variance(used), float(mean(exp(log_softmax(logits)).max(1)))
 
 
 def calibrated_gradient(budget: Budget) -> Report:

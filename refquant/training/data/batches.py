@@ -35,9 +35,17 @@ def batches(n: int, size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
     size : 1 or more. The last batch has what is left, but never one sample alone: it joins the batch before, for
     batch normalization has no variance of a single image. (Batches of size 1 are full, and stay as they are.)
     """
+    return iter(np.split(permutation(n, seed, epoch), _cuts(n, size)))
+
+
+def steps(n: int, size: int) -> int:
+    """How many batches `batches` makes of ``n`` samples."""
+    return len(_cuts(n, size)) + 1
+
+
+def _cuts(n: int, size: int) -> list[int]:
+    """Where the batches after the first begin."""
     if size < 1:
         raise ValueError(f"size = {size!r} samples a batch: expected 1 or more")
     cuts = list(range(size, n, size))
-    if n % size == 1:
-        del cuts[-1:]
-    return iter(np.split(permutation(n, seed, epoch), cuts))
+    return cuts[:-1] if n % size == 1 else cuts
