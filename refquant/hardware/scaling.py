@@ -1,0 +1,72 @@
+"""Scales in integers: a number becomes another by one multiplication, one shift and one named rounding.
+
+    scaled(v, multiplier, shift)    round(v * multiplier / 2^shift)     the product exact
+    divide(a, b)                    round(a / b)
+
+A scale is a (multiplier, shift) pair, multiplier * 2^-shift with 31 significant bits. One that multiplies tensors comes
+from `refquant.integers.multiplier_from_scale`, whose shift a shifter can hold (1..62); one that only takes part in
+the computation of others, as the scale of a gradient does, from `rounded_scale`, whose shift is not limited.
+"""
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refquant.integers.formats import as_int64
+from refquant.integers.rounding import Rounding, half_even, named
+from refquant.integers.stochastic import Stochastic
+
+BITS = 31  # significant bits of a scale
+Scale = tuple[int, int]
+
+
+def scaled(v: ArrayLike, multiplier: ArrayLike, shift: ArrayLike,
+           rounding: str | Rounding | Stochastic = half_even) -> np.ndarray:
+    """``v * multiplier / 2^shift`` rounded to integers: int64, all three broadcast; shift 0..63.
+
+    The product is exact, however wide; OverflowError where the result leaves int64.
+    """
+    v, multiplier = np.broadcast_arrays(as_int64(v, "v"), as_int64(multiplier, "multiplier"))
+    if _largest(v) * _largest(multiplier) < 1 << 63:
+        return named(rounding).shift(v * multiplier, shift)
+    product = np.multiply(v, multiplier, dtype=object)
+    below = np.right_shift(product, shift, dtype=object)
+    remainder = product - np.left_shift(below, shift, dtype=object)
+    return named(rounding).shift(np.asarray(remainder, np.int64), shift, plus=np.asarray(below, np.int64))
+
+
+def _largest(values: np.ndarray) -> int:
+    return max(-int(values.min(initial=0)), int(values.max(initial=0)))
+
+
+def divide(a: ArrayLike, b: ArrayLike, rounding: str | Rounding = half_even) -> np.ndarray:
+    """``a / b`` rounded to integers: int64, broadcast; ValueError unless b is positive, and below 2^62."""
+    a, b = np.broadcast_arrays(as_int64(a, "a"), as_int64(b, "b"))
+    if b.size and not 0 < int(b.min()) <= int(b.max()) < 1 << 62:
+        raise ValueError(f"b holds values from {int(b.min())} to {int(b.max())}: expected 1 to 2^62 - 1")
+    below, remainder = np.divmod(a, b)
+    up = named(rounding).goes_up(2 * remainder < b, 2 * remainder == b, below < 0, (below & 1) != 0)
+    return below + ((remainder != 0) & up)
+
+
+def rounded_scale(scale: Fraction) -> Scale:
+    """``(multiplier, shift)`` of a positive Fraction: 2^30 <= multiplier < 2^31, rounded half away; ValueError else."""
+    if scale <= 0:
+        raise ValueError(f"scale = {scale}: expected a positive number")
+    shift = BITS + scale.denominator.bit_length() - scale.numerator.bit_length()
+    while True:  # at most three times: the lengths give the exponent but for one
+        doubled = 2 * scale * Fraction(2) ** shift
+        multiplier = (doubled.numerator + doubled.denominator) // (2 * doubled.denominator)
+        if multiplier >= 1 << BITS:
+            shift -= 1
+        elif multiplier < 1 << (BITS - 1):
+            shift += 1
+        else:
+            return multiplier, shift
+
+
+def scale_value(scale: Scale) -> Fraction:
+    """The number that a (multiplier, shift) pair stands for, exactly."""
+    return scale[0] / Fraction(2) ** scale[1]
