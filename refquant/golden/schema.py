@@ -50,13 +50,16 @@ TENSOR_RECORD = record({
 })
 
 
+STATE = record({"before": {"type": "array", "items": TENSOR}, "after": {"type": "array", "items": TENSOR}})
+
+
 def case_schema(operations) -> Schema:
     """The schema of case.json: the same frame for all, and each operation's own attributes."""
     frame = record({
         "schema": {"const": "case-1"}, "id": CASE_ID, "group": {"type": "string"},
         "op": {"enum": [op.name for op in operations]}, "summary": {"type": "string"},
         "semantics": {"type": "array", "items": {"type": "string"}}, "attrs": {"type": "object"},
-        "tensors": {"type": "array", "items": TENSOR_RECORD, "minItems": 2}, "state": {"type": "null"},
+        "tensors": {"type": "array", "items": TENSOR_RECORD, "minItems": 2}, "state": nullable(STATE),
         "random": nullable({"type": "object", "properties": {
             "generator": {"enum": ["philox4x32-10", "lfsr"]}, "n": integer(1, 64), "element_map": {"type": "string"}},
             "required": ["generator", "n", "element_map"]}),

@@ -77,7 +77,7 @@ def build(operation: Operation, stimulus: Stimulus, seed: int, id: str) -> Vecto
         "schema": "case-1", "id": id, "group": operation.group, "op": operation.name, "summary": operation.summary,
         "semantics": semantics(operation, stimulus.attrs), "attrs": stimulus.attrs,
         "tensors": [_tensor_record(name, array, formats[name], stimulus) for name, array in tensors.items()],
-        "state": None, "random": stimulus.random,
+        "state": _state_record(tensors), "random": stimulus.random,
         "stimulus": {"set": stimulus.set, "level": stimulus.level, "seed": seed},
         "flags": flag_counts(results), "kills": kills(operation, stimulus.attrs, stimulus.inputs, results),
         "result": "valid", "expected_failure": None, "supersedes": None,
@@ -129,6 +129,12 @@ def semantics(operation: Operation, attrs: Attrs) -> list[str]:
     """Versioned names of everything that decides the bits."""
     chosen = [f"{key}.{attrs[key]}/1" for key in operation.semantics if attrs.get(key) is not None]
     return [f"{operation.name}/1", *chosen]
+
+
+def _state_record(tensors: Arrays) -> dict[str, list[str]] | None:
+    """The tensors that carry from case to case, or None: ``before`` is given, ``after`` must be answered."""
+    before, after = ([name for name in tensors if role(name) == kind] for kind in ("state0", "state1"))
+    return {"before": before, "after": after} if before or after else None
 
 
 def _tensor_record(name: str, array: np.ndarray, format: IntFormat | str, stimulus: Stimulus) -> dict[str, Any]:

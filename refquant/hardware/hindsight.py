@@ -1,0 +1,134 @@
+"""In-hindsight ranges (Fournarakis 2021) as an accelerator keeps them: two registers and integer arithmetic.
+
+Real (`refquant.quantizers.hindsight`), an accumulator acc standing for the value s acc:
+
+    scale = (high - low) / (2^bits - 1),  zero_point = -low / scale,  code = round(s acc / scale) + zero_point
+    range_{t+1} = eta range_t + (1 - eta) minmax_t
+
+The range is a register of two numbers in units of s 2^-F, F = fraction_bits. So s cancels: nothing below depends on it.
+
+    low, high  = min(range_min, 0), max(range_max, 0);   size = high - low, 1 for a range of zeros;   top = 2^bits - 1
+    s / scale  = top 2^F / size ~ multiplier / 2^shift,     zero_point = half_away(-low top / size)
+    code       = saturate(round(acc multiplier / 2^shift) + zero_point)
+    range'     = half_even((range momentum + (min acc, max acc) 2^F (2^16 - momentum)) / 2^16),    momentum = eta 2^16
+
+The first step of a training takes its own minimum and maximum as its range; afterwards a step's accumulators are
+quantized as they come out, by the range of the steps before, while two registers collect their ends for the next.
+
+Widths: a range fits 48 bits, so both products of the update and their sum fit 64, as their weights add up to 2^16.
+"""
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refquant.hardware.scaling import divide, scaled
+from refquant.integers import flags as flag
+from refquant.integers.formats import IntFormat, as_int64
+from refquant.integers.multiplier import multiplier_from_scale
+from refquant.integers.rounding import Rounding, half_away, half_even
+from refquant.integers.stochastic import Stochastic
+
+RANGE = IntFormat(48)
+MOMENTUM_BITS = 16
+
+
+class Trajectory(NamedTuple):
+    """The steps of a tensor: the range of each, [T, 2], what it became, [T], the codes and their flags, [T, N].
+
+    seen : least and greatest accumulator of each step, [T, 2].  state : the range for the step after the last, [2].
+    """
+
+    range: np.ndarray
+    multiplier: np.ndarray
+    shift: np.ndarray
+    zero_point: np.ndarray
+    codes: np.ndarray
+    flags: np.ndarray
+    seen: np.ndarray
+    state: np.ndarray
+
+
+def affine(low: int, high: int, fraction_bits: int, bits: int) -> tuple[int, int, int]:
+    """``(multiplier, shift, zero_point)`` of the range [low, high], in 2^-fraction_bits, widened to hold 0.
+
+    Raises ValueError for low above high, and for a range so narrow that the multiplier would have no shift.
+    """
+    if low > high:
+        raise ValueError(f"range [{low}, {high}]: expected low <= high")
+    low, high, top = min(low, 0), max(high, 0), (1 << bits) - 1
+    size = high - low or 1
+    multiplier, shift = multiplier_from_scale(Fraction(top << fraction_bits, size))
+    return multiplier, shift, int(divide(-low * top, size, half_away))
+
+
+def codes(acc: ArrayLike, multiplier: ArrayLike, shift: ArrayLike, zero_point: ArrayLike, *, bits: int,
+          rounding: str | Rounding | Stochastic = half_even) -> tuple[np.ndarray, np.ndarray]:
+    """``(codes, flags)``: accumulators scaled, rounded, moved by the zero point and saturated; saturation is flagged.
+
+    acc : integers, any shape; multiplier, shift and zero_point broadcast.  Errors of `scaled`.
+    """
+    format = IntFormat(bits, signed=False)
+    moved = scaled(acc, multiplier, shift, rounding) + as_int64(zero_point, "zero_point")
+    return format.saturate(moved), flag.of_codes(moved, format, "saturate")
+
+
+def updated(state: ArrayLike, seen: ArrayLike, momentum: int, fraction_bits: int) -> np.ndarray:
+    """The range for the next step: ``state``, in 2^-fraction_bits, weighted by momentum / 2^16, the rest by ``seen``.
+
+    state : int64 [2], or any shape.  seen : accumulators, the same shape.  Raises ValueError for a momentum outside
+    0 to 2^16 - 1, and for ranges that do not fit 48 bits.
+    """
+    if not 0 <= momentum < 1 << MOMENTUM_BITS:
+        raise ValueError(f"momentum = {momentum}: expected 0 to 2^{MOMENTUM_BITS} - 1")
+    weighted = _in_48_bits("state", as_int64(state, "state")) * momentum
+    return half_even.shift(weighted + _fixed(seen, fraction_bits) * ((1 << MOMENTUM_BITS) - momentum), MOMENTUM_BITS)
+
+
+def trajectory(acc: ArrayLike, state: ArrayLike, *, first: bool, bits: int, fraction_bits: int, momentum: int,
+               rounding: str | Rounding | Stochastic = half_even) -> Trajectory:
+    """Step after step of accumulators ``acc`` [T, N], each quantized by the range of the steps before it.
+
+    state : the range before the first step, [2], in 2^-fraction_bits.  first : there is none, the first step takes its
+    own and ``state`` is not looked at.  rounding : of the codes; random bits of shape [T, N].
+
+    Raises ValueError for tensors without a step or an element, and as `affine`, `codes` and `updated` do.
+    """
+    acc = as_int64(acc, "acc")
+    if acc.ndim != 2 or acc.size == 0:
+        raise ValueError(f"acc has shape {acc.shape}: expected [steps, elements], at least one of each")
+    seen = np.stack([acc.min(1), acc.max(1)], axis=1)
+    ranges = [_fixed(seen[0], fraction_bits) if first else _in_48_bits("state", as_int64(state, "state"))]
+    for step in seen:  # a first step's range, updated with itself, stays: state_1 is what the first step showed
+        ranges.append(updated(ranges[-1], step, momentum, fraction_bits))
+    used = np.stack(ranges[:-1])
+    multiplier, shift, zero_point = affines(used, fraction_bits, bits)
+    quantized, flags = codes(acc, multiplier[:, None], shift[:, None], zero_point[:, None], bits=bits,
+                             rounding=rounding)
+    return Trajectory(used, multiplier, shift, zero_point, quantized, flags, seen, ranges[-1])
+
+
+def affines(ranges: ArrayLike, fraction_bits: int, bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`affine` of each of ``ranges`` [T, 2]: three arrays [T]."""
+    pairs = as_int64(ranges, "ranges").tolist()
+    multiplier, shift, zero_point = zip(*(affine(low, high, fraction_bits, bits) for low, high in pairs), strict=True)
+    return np.array(multiplier), np.array(shift), np.array(zero_point)
+
+
+def _fixed(seen: ArrayLike, fraction_bits: int) -> np.ndarray:
+    """Accumulators in 2^-fraction_bits."""
+    wide = as_int64(seen, "seen")
+    limit = RANGE.qmax >> fraction_bits
+    if wide.size and not -limit - 1 <= int(wide.min()) <= int(wide.max()) <= limit:
+        raise ValueError(f"seen runs from {wide.min()} to {wide.max()}: with {fraction_bits} fraction bits, "
+                         f"expected {-limit - 1} to {limit}")
+    return wide << fraction_bits
+
+
+def _in_48_bits(name: str, range: np.ndarray) -> np.ndarray:
+    if not RANGE.contains(range):
+        raise ValueError(f"{name} = {range.tolist()}: expected {RANGE.qmin} to {RANGE.qmax}")
+    return range

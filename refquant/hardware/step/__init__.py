@@ -1,0 +1,1 @@
+"""Whole training steps in integers, by each of the five methods."""

@@ -1,0 +1,62 @@
+"""A whole training step in integers: forward, loss, backward, update, by one of the five methods.
+
+Between any two tensors of a step there is one named unit of `refquant.hardware`; every tensor has a name, and they are
+recorded in the order in which they are computed.
+"""
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from refquant.hardware.step.learning import move
+from refquant.hardware.step.loss import loss_gradient
+from refquant.hardware.step.method import Method
+from refquant.hardware.step.network import FIRST, LAST, LAYERS
+from refquant.hardware.step.progress import S16, S32, S48, Arrays, Codes, Progress
+
+IMAGE_SCALE = Fraction(1, 256)
+
+
+def step(method: Method, progress: Progress, x: np.ndarray, labels: np.ndarray) -> None:
+    """One step of ``method`` on images x [B, 1, 8, 8] (uint8) and labels [B], into ``progress``; B a power of two."""
+    inputs, weights = forward(method, progress, x)
+    g, scale = loss_gradient(progress, progress.tensors[f"{LAST}_acc"], progress.scale(f"{LAST}_acc_scale"), labels)
+    for layer, before in zip(reversed(LAYERS), (*reversed(LAYERS[:-1]), None), strict=True):
+        x_codes, w = inputs[layer.name], weights[layer.name]
+        for_input, for_weight = method.gradient(progress, layer, g, scale)
+        dw = progress.put(f"{layer.name}_dw", layer.weight_gradient(x_codes.centred, for_weight.centred), S48)
+        dw_scale = progress.put_scale(f"{layer.name}_dw_scale", x_codes.scale * for_weight.scale)
+        move(progress, f"{layer.name}_w", *method.weight_gradient(progress, layer, dw, dw_scale), progress.rate, S16)
+        if before is not None:
+            dx = layer.input_gradient(for_input.centred, w.centred, x_codes.codes.shape)
+            dx = progress.put(f"{layer.name}_dx", dx, S32)
+            dx_scale = progress.put_scale(f"{layer.name}_dx_scale", for_input.scale * w.scale)
+            g, scale = method.activation_gradient(progress, before, dx, dx_scale)
+            g = progress.put(f"{before.name}_g", g, S32)
+            scale = progress.put_scale(f"{before.name}_g_scale", scale)
+
+
+def forward(method: Method, progress: Progress, x: np.ndarray) -> tuple[dict[str, Codes], dict[str, Codes]]:
+    """``(inputs, weights)`` of the layers as codes, by name; the sums are recorded as ``<layer>_acc``."""
+    inputs, weights = {FIRST: Codes(x, IMAGE_SCALE)}, {}
+    for layer, after in zip(LAYERS, (*LAYERS[1:], None), strict=True):
+        x_codes, w = inputs[layer.name], method.weight(progress, layer)
+        weights[layer.name] = w
+        acc = progress.put(f"{layer.name}_acc", layer.forward(x_codes.centred, w.centred), S32)
+        scale = progress.put_scale(f"{layer.name}_acc_scale", x_codes.scale * w.scale)
+        if after is not None:
+            inputs[after.name] = method.activation(progress, layer, acc, scale)
+    return inputs, weights
+
+
+def steps(method: Method, constants: Arrays, state: Arrays, batches: list[tuple[np.ndarray, np.ndarray]],
+          rbits: list[Arrays], rate: int, learned_rate: int) -> tuple[list[Progress], Arrays]:
+    """The steps on ``batches``, each from the state that the one before left; and the state after the last."""
+    done = []
+    for (x, labels), bits in zip(batches, rbits, strict=True):
+        progress = Progress(rate, learned_rate, constants, bits, dict(state))
+        step(method, progress, x, labels)
+        state = progress.state
+        done.append(progress)
+    return done, state
