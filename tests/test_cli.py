@@ -86,12 +86,12 @@ def test_create_list_verify_audit(refquant, tmp_path):
     suite = tmp_path / "deep" / "suite"
     made = refquant("vectors", "create", "stochastic", "--out", suite, "--seed", "0x7", "--export", "tv,mem", "--word", "32")
     assert (made.returncode, made.stderr) == (0, "")
-    assert made.stdout.startswith(f"{suite}: 26 cases, ")
     ids = refquant("vectors", "list", suite).stdout.split()
-    assert len(ids) == 26 and all(id.startswith("stochastic_") and "_s7" in id for id in ids)
+    assert made.stdout.startswith(f"{suite}: {len(ids)} cases, ") and len(ids) > 30
+    assert all(id.startswith("stochastic_") and "_s7" in id for id in ids)
     done = refquant("vectors", "verify", suite, "--actual", suite)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == (f"PASS --actual {suite}: 26 cases: 26 equal, 0 different, 0 without an answer, "
+    assert done.stdout == (f"PASS --actual {suite}: {len(ids)} cases: {len(ids)} equal, 0 different, 0 without an answer, "
                            "0 unsupported\n")
     audited = refquant("vectors", "audit", suite)
     assert audited.returncode == 0 and audited.stdout.splitlines()[-1].startswith("PASS: ")

@@ -9,6 +9,8 @@ from pathlib import Path
 from refquant.commands.arguments import EXIT_CODES, index, positive, seed
 from refquant.progress import Progress
 
+REPORTS = ("text", "json", "junit", "html")  # the names of `refquant.golden.report.FORMATS`, which takes long to import
+
 
 def add(commands) -> None:
     """Add the command to the parser's ``commands``."""
@@ -39,7 +41,7 @@ def add(commands) -> None:
     verify.add_argument("--cases", default="*", metavar="GLOB", help="only cases whose id matches, e.g. 'gemm_*'")
     verify.add_argument("--timeout", type=positive, default=60.0, metavar="S", help="seconds a case (default 60)")
     verify.add_argument("--word", type=int, choices=(32, 64, 128), help="bits a line of .mem answers; else an element")
-    verify.add_argument("--report", choices=("text", "json", "junit"), default="text")
+    verify.add_argument("--report", choices=REPORTS, default="text")
     verify.add_argument("--output", metavar="FILE", help="write the report here instead of printing it")
     verify.set_defaults(run=_verify)
 
@@ -62,7 +64,7 @@ def add(commands) -> None:
 
     check = verbs.add_parser("ver", help="verify .tv lines from standard input")
     check.add_argument("dir", metavar="DIR")
-    check.add_argument("--report", choices=("text", "json", "junit"), default="text")
+    check.add_argument("--report", choices=REPORTS, default="text")
     check.add_argument("--output", metavar="FILE")
     check.set_defaults(run=_check)
 
@@ -107,14 +109,25 @@ def _verify(options: argparse.Namespace) -> int:
     with chosen as dut, Progress("case") as progress:
         progress.total(len(suite.entries(options.cases)))
         report = verify(suite.vectors(options.cases), dut, name, progress.step)
-    return _put(report, options)
+    return _put(report, suite, options)
 
 
-def _put(report, options: argparse.Namespace) -> int:
+def _identity(suite) -> str:
+    """Which suite it is: its directory, what it was made from, and a hash that only its bytes have."""
+    from refquant.golden import files
+
+    made = suite.manifest
+    digest = files.sha256(files.read(suite.root / "SHA256SUMS", suite.root))
+    return (f"{suite.root}: level {made['level']}, seed {made['seed']}, groups {', '.join(made['groups'])}, "
+            f"version {made['version']}, SHA256SUMS {digest[:16]}")
+
+
+def _put(report, suite, options: argparse.Namespace) -> int:
     from refquant.atomic import write
     from refquant.golden.errors import GoldenError
     from refquant.golden.report import FORMATS
 
+    report.suite = _identity(suite)
     written = FORMATS[options.report](report)
     if options.output is None:
         sys.stdout.write(written)
@@ -173,4 +186,4 @@ def _check(options: argparse.Namespace) -> int:
     suite = open_suite(options.dir)
     suite.check_hashes()
     answers = check(sys.stdin, suite, whole=True)
-    return _put(verify(map(suite.vector, answers), Answered(answers), "standard input"), options)
+    return _put(verify(map(suite.vector, answers), Answered(answers), "standard input"), suite, options)

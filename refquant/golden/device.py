@@ -7,6 +7,7 @@ A device that fails, hangs or prints is an answer like any other: it never stops
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +52,25 @@ def short(name: str) -> str:
 
 class NoAnswer(Exception):
     """The device gave no answer that can be compared; the text says why."""
+
+
+def named(vector: Vector, answer: Any) -> Arrays:
+    """What a function returned for a case, by full tensor names, copied; NoAnswer unless it is a dict of arrays."""
+    if not isinstance(answer, Mapping):
+        raise NoAnswer(f"the device returned {type(answer).__name__}: expected a dict of arrays")
+    known = {short(name): name for name in vector.expected} | {name: name for name in vector.expected}
+    arrays = {}
+    for key, given in answer.items():
+        if key not in known:
+            raise NoAnswer(f"the device returned {key!r}: expected {', '.join(map(short, vector.expected))}")
+        array = np.array(given)
+        if array.dtype.kind not in "iufb":
+            raise NoAnswer(f"the device returned {array.dtype} for {key}: expected integers or floats")
+        arrays[known[key]] = array
+    missing = [short(name) for name in vector.expected if role(name) in REQUIRED and name not in arrays]
+    if missing:
+        raise NoAnswer(f"the device returned no {', '.join(missing)}")
+    return arrays
 
 
 class Device(Protocol):

@@ -7,8 +7,9 @@ import numpy as np
 
 from refquant.golden.errors import GoldenError
 from refquant.golden.operation import GIVEN, role
-from refquant.golden.report import value
 from refquant.golden.vector import Vector
+from refquant.golden.verify import CaseResult
+from refquant.golden.wording import value
 from refquant.integers import flags as flag
 
 
@@ -24,6 +25,14 @@ def explain(vector: Vector, index: tuple[int, ...], tensor: str | None = None, g
     return "\n".join(_lines(vector, name, index, got)) + "\n"
 
 
+def explain_first(result: CaseResult) -> str:
+    """The steps to the first element that differs in a failed case, and which mutants answer as the device did."""
+    assert result.failure is not None
+    tensor = result.differing[0]
+    first = tensor.first[0]
+    return explain(result.failure.vector, first.index, tensor.name, repr(first.got))
+
+
 def _tensor(vector: Vector, tensor: str | None) -> str:
     computed = list(vector.expected)
     if tensor is None:
@@ -37,7 +46,7 @@ def _tensor(vector: Vector, tensor: str | None) -> str:
 def _lines(vector: Vector, name: str, index: tuple[int, ...], got: str | None) -> Iterator[str]:
     operation, expected = vector.operation, vector.tensors[name]
     yield f"{vector.id}"
-    yield f"{operation.name}: {operation.summary}; {', '.join(vector.record['semantics'][1:])}"
+    yield "; ".join([f"{operation.name}: {operation.summary}", *vector.record["semantics"][1:]])
     yield f"{name} at {index}:"
     steps: list[str] = []
     lists = {tensor: array.tolist() for tensor, array in vector.tensors.items() if role(tensor) in GIVEN}

@@ -191,15 +191,20 @@ def _start(partial: Path, plan: dict[str, Any]) -> None:
 def _vectors(operations: list[Operation], level: int, seed: int, partial: Path, progress: Progress) -> Iterator[Vector]:
     """Every vector, those that are already on disk loaded, the others built and saved."""
     for operation in operations:
-        stimuli = list(operation.stimuli(level, seed))
+        stimuli = list(named_stimuli(operation, level, seed))
         progress(operation.name, len(stimuli))
-        seen: dict[str, int] = {}
-        for stimulus in stimuli:
-            stem = _stem(operation, stimulus, seed)
-            seen[stem] = seen.get(stem, 0) + 1
-            id = stem if seen[stem] == 1 else f"{stem}_{seen[stem]}"
+        for id, stimulus in stimuli:
             yield _done(partial, operation, id) or _save(vector.build(operation, stimulus, seed, id), partial)
             progress(operation.name, 0)
+
+
+def named_stimuli(operation: Operation, level: int, seed: int) -> Iterator[tuple[str, Stimulus]]:
+    """The stimuli of an operation, each with the id that its case has in a suite."""
+    seen: dict[str, int] = {}
+    for stimulus in operation.stimuli(level, seed):
+        stem = _stem(operation, stimulus, seed)
+        seen[stem] = seen.get(stem, 0) + 1
+        yield stem if seen[stem] == 1 else f"{stem}_{seen[stem]}", stimulus
 
 
 def _stem(operation: Operation, stimulus: Stimulus, seed: int) -> str:

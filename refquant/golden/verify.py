@@ -1,6 +1,7 @@
 """Compare a device's answers with a suite: equality, counts, first differences, and what stands behind them."""
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,11 +11,13 @@ import numpy as np
 from refquant.golden.device import Device, NoAnswer
 from refquant.golden.diagnose import Cause, Failure, diagnose
 from refquant.golden.errors import CORRUPT, MISMATCH, UNSUPPORTED, CorruptError, Unsupported
-from refquant.golden.operation import REQUIRED, Arrays, role
+from refquant.golden.operation import REQUIRED, role
 from refquant.golden.vector import Vector
 from refquant.integers import flags as flag
 
 FIRST = 5  # differences shown of a tensor
+BEHIND = 3  # intermediates shown of an element
+NOT_JSON = {"json": False}  # a field for other reports
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,10 @@ class TensorResult:
 
 @dataclass
 class CaseResult:
-    """One case: "pass", "fail" (values differ), "error" (no comparable answer) or "unsupported"."""
+    """One case: "pass", "fail" (values differ), "error" (no comparable answer) or "unsupported".
+
+    failure : of a case that failed, the vector and what the device answered.
+    """
 
     id: str
     op: str
@@ -50,15 +56,25 @@ class CaseResult:
     message: str = ""
     tensors: list[TensorResult] = field(default_factory=list)
     cause: str = ""
+    failure: Failure | None = field(default=None, repr=False, metadata=NOT_JSON)
+
+    @property
+    def differing(self) -> list[TensorResult]:
+        """The tensors that differ, in the order in which they are computed: the first is where it began."""
+        return [tensor for tensor in self.tensors if tensor.different]
 
 
 @dataclass
 class Report:
-    """The results of all cases, and the likely causes of the failures."""
+    """The results of all cases, and the likely causes of the failures.
+
+    suite : what the cases were taken from, where that is known.
+    """
 
     device: str
     results: list[CaseResult]
     causes: list[Cause]
+    suite: str = field(default="", metadata=NOT_JSON)
 
     def count(self, status: str) -> int:
         return sum(result.status == status for result in self.results)
@@ -75,67 +91,72 @@ class Report:
 def verify(vectors: Iterable[Vector], device: Device, name: str,
            progress: Callable[[], None] = lambda: None) -> Report:
     """Ask ``device``, called ``name``, for every one of ``vectors`` and compare; CorruptError when there is none."""
-    results, failures, passed = [], [], []
+    results, passed = [], []
     for vector in vectors:
-        result, answer = _ask(vector, device)
+        result = _ask(vector, device)
         results.append(result)
-        if result.status == "fail" and answer is not None:
-            failures.append(Failure(vector, answer))
-        elif result.status == "pass":
+        if result.status == "pass":
             passed.append(vector)
         progress()
     if not results:
         raise CorruptError("no case was given: nothing was verified")
-    causes, by_case = diagnose(failures, passed)
+    causes, by_case = diagnose([result.failure for result in results if result.failure is not None], passed)
     for result in results:
         result.cause = by_case.get(result.id, "")
     return Report(name, results, causes)
 
 
-def _ask(vector: Vector, device: Device) -> tuple[CaseResult, Arrays | None]:
+def _ask(vector: Vector, device: Device) -> CaseResult:
     result = CaseResult(vector.id, vector.record["op"], "pass")
     try:
         answer = device.answer(vector)
     except Unsupported as error:
         result.status, result.message = "unsupported", str(error)
-        return result, None
+        return result
     except NoAnswer as error:
         result.status, result.message = "error", str(error)
-        return result, None
+        return result
     for tensor, expected in vector.expected.items():
         if tensor not in answer:
             if role(tensor) in REQUIRED:
                 result.status, result.message = "error", f"{tensor}: missing"
-                return result, None
+                return result
             continue
         got = answer[tensor]
         if got.shape != expected.shape or got.dtype != expected.dtype:
             result.status = "error"
             result.message = (f"{tensor}: is {got.dtype} {got.shape}: expected {expected.dtype} {expected.shape}")
-            return result, None
+            return result
         result.tensors.append(compare(vector, tensor, got, expected))
     if any(tensor.different for tensor in result.tensors):
-        result.status = "fail"
-    return result, answer
+        result.status, result.failure = "fail", Failure(vector, answer)
+    return result
+
+
+def differs(got: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Where two arrays of one shape have different values; NaN equals nothing."""
+    return ~(got == expected)
 
 
 def compare(vector: Vector, name: str, got: np.ndarray, expected: np.ndarray) -> TensorResult:
-    """Every element by equality; NaN equals nothing."""
-    wrong = ~(got == expected)
+    """Every element by equality."""
+    wrong = differs(got, expected)
     count = int(wrong.sum())
     if not count:
         return TensorResult(name, expected.size, 0)
     gap = _gap(got[wrong], expected[wrong])
-    first = tuple(Difference(index, got[index].item(), expected[index].item(), behind(vector, index, expected.shape))
+    first = tuple(Difference(index, got[index].item(), expected[index].item(), behind(vector, name, index))
                   for index in (tuple(int(i) for i in at) for at in np.argwhere(wrong)[:FIRST]))
     return TensorResult(name, expected.size, count, max(abs(g) for g in gap), first, _histogram(gap),
                         _pattern(vector, wrong))
 
 
-def behind(vector: Vector, index: tuple[int, ...], shape: tuple[int, ...]) -> dict[str, int | float]:
-    """The intermediates and the scalar operands of the element at ``index``."""
-    numbers: dict[str, Any] = {name.split("_", 1)[1]: array[index].item() for name, array in vector.expected.items()
-                               if role(name) == "mid" and array.shape == shape}
+def behind(vector: Vector, name: str, index: tuple[int, ...]) -> dict[str, int | float]:
+    """What stands behind an element of ``name``: the intermediates just before it, its scalar operands."""
+    shape = vector.expected[name].shape
+    before = list(itertools.takewhile(lambda item: item != name, vector.expected))
+    mids = [other for other in before if role(other) == "mid" and vector.expected[other].shape == shape][-BEHIND:]
+    numbers: dict[str, Any] = {other.split("_", 1)[1]: vector.expected[other][index].item() for other in mids}
     first = next(array for name, array in vector.expected.items() if role(name) == "out")
     if first.shape == shape:
         operands = vector.operation.operands(vector.attrs, vector.given, index)

@@ -11,12 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from refquant.golden import files, vector
-from refquant.golden.device import Case, short
+from refquant.golden.device import Case, NoAnswer, named
 from refquant.golden.errors import Unsupported
-from refquant.golden.operation import role
 
 
 def main(target: str, root: str, reply_fd: str) -> None:
@@ -60,19 +57,13 @@ def _answer(function: Any, root: Path, question: dict[str, str]) -> str:
     """Ask, and write what came; returns what was wrong with it, or nothing."""
     asked = vector.load(root, question["op"], question["id"])
     answer = function(Case.of(asked))
-    if not isinstance(answer, dict):
-        return f"the device returned {type(answer).__name__}: expected a dict of arrays"
-    known = {short(name): name for name in asked.expected} | {name: name for name in asked.expected}
-    for key, value in answer.items():
-        if key not in known:
-            return f"the device returned {key!r}: expected {', '.join(sorted({short(n) for n in asked.expected}))}"
-        array = np.asarray(value)
-        if array.dtype.kind not in "iufb":
-            return f"the device returned {array.dtype} for {key}: expected integers or floats"
-        files.write(Path(question["out"]) / f"{known[key]}.npy", files.npy(array))
-    missing = [short(name) for name in asked.expected if role(name) == "out" and
-               name not in {known[key] for key in answer}]
-    return f"the device returned no {', '.join(missing)}" if missing else ""
+    try:
+        arrays = named(asked, answer)
+    except NoAnswer as error:
+        return str(error)
+    for name, array in arrays.items():
+        files.write(Path(question["out"]) / f"{name}.npy", files.npy(array))
+    return ""
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from refquant.golden import vector
 from refquant.golden.device import Answered
 from refquant.golden.files import npy
 from refquant.golden.operations import OPERATIONS
-from refquant.golden.report import FORMATS, tensor_line, value
+from refquant.golden.report import FORMATS
 from refquant.golden.verify import CaseResult, Difference, Report, TensorResult, verify
+from refquant.golden.wording import tensor_line, value
 
 WORST = "\x00\x01\x1b[31m\x7f\x85\ud800\ufffe\uffff ]]> <a b='\"'> & é\n\tend"
 BEHIND = {"accumulator": -35985, "multiplier": 1520068183, "shift": 39}
