@@ -1,11 +1,14 @@
 """Numba's compiler, with kernels cached on disk where that can be done."""
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from numba import njit
+from numba import get_num_threads, njit, set_num_threads
+
+SMALL = 1 << 21  # multiplications that are done before other threads have woken
 
 _warned: list[str] = []
 
@@ -35,6 +38,20 @@ def compiled(function: Callable | None = None, *, parallel: bool = False):
             kernel = uncached
             return kernel(*arguments)
     return call
+
+
+@contextlib.contextmanager
+def threads_for(multiplications: int) -> Iterator[None]:
+    """One thread where there are few ``multiplications``: on a busy machine it takes milliseconds to wake another."""
+    threads = get_num_threads()
+    if threads == 1 or multiplications >= SMALL:
+        yield
+        return
+    set_num_threads(1)
+    try:
+        yield
+    finally:
+        set_num_threads(threads)
 
 
 def _warn_once(reason: str) -> None:

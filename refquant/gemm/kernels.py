@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import config, prange
 
-from refquant.gemm.compiling import compiled
+from refquant.gemm.compiling import compiled, threads_for
 from refquant.integers.accumulator import Accumulator
 
 NOT_COMPILED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]
@@ -22,10 +22,11 @@ def matmul_total(a, b, za, zb, bias, accumulator: Accumulator) -> tuple[np.ndarr
     largest = _max_abs(a) * _max_abs(b)
     total = np.empty((a.shape[0], b.shape[1]), np.int64)
     terms = (2**31 - 1) // max(largest, 1)  # so many products of this size fit int32
-    if terms >= 256 and max(_max_abs(a), _max_abs(b)) < 1 << 15:
-        _sum_int32(a.astype(np.int16), b.astype(np.int16), bias.astype(np.int64), terms, total)
-    else:
-        _sum_int64(a, b, bias.astype(np.int64), total)
+    with threads_for(a.size * b.shape[1]):
+        if terms >= 256 and max(_max_abs(a), _max_abs(b)) < 1 << 15:
+            _sum_int32(a.astype(np.int16), b.astype(np.int16), bias.astype(np.int64), terms, total)
+        else:
+            _sum_int64(a, b, bias.astype(np.int64), total)
     return accumulator.fit(total)
 
 
@@ -36,7 +37,8 @@ def matmul_running(a, b, za, zb, bias, accumulator: Accumulator) -> tuple[np.nda
     held = np.empty((a.shape[0], b.shape[1]), np.int64)
     overflowed = np.empty(held.shape, np.bool_)
     start = format.saturate(bias).astype(np.int64)
-    _sum_saturating(a, b, start, start != bias, np.int64(format.qmin), np.int64(format.qmax), held, overflowed)
+    with threads_for(a.size * b.shape[1]):
+        _sum_saturating(a, b, start, start != bias, np.int64(format.qmin), np.int64(format.qmax), held, overflowed)
     return held.astype(format.dtype), overflowed
 
 
