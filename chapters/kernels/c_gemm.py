@@ -23,11 +23,16 @@ class Requantization(Structure):
                 ("zero_point", c_int32), ("qmin", c_int32), ("qmax", c_int32))
 
 
+def library(variable, name):
+    """The shared library that an environment variable names, else ``name`` beside this file; an OSError without."""
+    path = os.environ.get(variable) or Path(__file__).with_name(name)
+    return ctypes.CDLL(str(Path(path).resolve()))
+
+
 @cache
 def kernel():
     """The C function; an OSError when there is no library."""
-    path = os.environ.get("GEMM_LIBRARY") or Path(__file__).with_name("gemm_s8.so")
-    function = ctypes.CDLL(str(Path(path).resolve())).gemm_s8
+    function = library("GEMM_LIBRARY", "gemm_s8.so").gemm_s8
     function.argtypes = [c_int, c_int, c_int, POINTER(Operand), POINTER(Operand), c_void_p, POINTER(Requantization),
                          c_void_p]
     function.restype = None

@@ -1,6 +1,4 @@
-"""The cases of gemm.forward that the two example kernels compute; both decline the others."""
-from refquant.golden import Unsupported
-
+"""The cases of gemm.forward that the example kernels of this directory compute; they decline the others."""
 FLAVOURS = ("tosa_single", "tosa_double", "ruy_double")
 EIGHT_BITS = {"int8": (-128, 127), "uint8": (0, 255)}
 SUPPORTED = {"accumulator_bits": (32,), "accumulator_overflow": ("wrap",), "flavour": ("none", *FLAVOURS),
@@ -9,19 +7,29 @@ SUPPORTED = {"accumulator_bits": (32,), "accumulator_overflow": ("wrap",), "flav
 
 def check(case):
     """Raise Unsupported, naming what, for a case outside the domain."""
-    if case.op != "gemm.forward":
-        raise Unsupported(f"operation {case.op}")
+    from refquant.golden import Unsupported  # here, so that gemm_program.py starts without NumPy, once a case
+
+    dtypes = {name: str(array.dtype) for name, array in case.inputs.items()}
+    reason = refusal(case.op, case.attrs, dtypes | {name: dtype for name, (_, dtype) in case.outputs.items()})
+    if reason:
+        raise Unsupported(reason)
+
+
+def refusal(op, attrs, dtypes):
+    """Why a case is outside the domain, or nothing; ``dtypes`` by name of its tensors: a, b, y."""
+    if op != "gemm.forward":
+        return f"operation {op}"
     for key, values in SUPPORTED.items():
-        if case.attrs[key] not in values:
-            raise Unsupported(f"{key} {case.attrs[key]!r}: this kernel has {', '.join(map(repr, values))}")
+        if attrs[key] not in values:
+            return f"{key} {attrs[key]!r}: this kernel has {', '.join(map(repr, values))}"
     for name in ("a", "b"):
-        dtype, zero_point = str(case.inputs[name].dtype), case.attrs[f"{name}_zero_point"]
-        low, high = EIGHT_BITS.get(dtype, (1, 0))
+        zero_point = attrs[f"{name}_zero_point"]
+        low, high = EIGHT_BITS.get(dtypes[name], (1, 0))
         if not low <= zero_point <= high:
-            raise Unsupported(f"{name} of {dtype} with zero point {zero_point}: this kernel has int8 and uint8")
-    out = case.outputs["y"][1]
-    if out not in (*EIGHT_BITS, "int32"):
-        raise Unsupported(f"y of {out}: this kernel has int8, uint8 and int32 accumulators")
+            return f"{name} of {dtypes[name]} with zero point {zero_point}: this kernel has int8 and uint8"
+    if dtypes["y"] not in (*EIGHT_BITS, "int32"):
+        return f"y of {dtypes['y']}: this kernel has int8, uint8 and int32 accumulators"
+    return ""
 
 
 def limits(format):

@@ -4,7 +4,7 @@ With p = acc * multiplier, exact, and e = shift - 31:
 
     tosa_single   half_up(p / 2^shift)                                    TOSA RESCALE, SINGLE_ROUND
     tosa_double   half_away(half_up(p / 2^31) / 2^e); e <= 0: as single   TOSA DOUBLE_ROUND = TFLite, gemmlowp
-    ruy_double    half_up(half_up(p / 2^31) / 2^e);   e <= 0: as single   ruy
+    ruy_double    half_up(half_up(p / 2^31) / 2^e);   e <= 0: as single   ruy's older Arm kernels
     mul16         half_up(acc * m16 / 2^(shift-16)), m16 = min((multiplier + 2^15) >> 16, 2^15 - 1)   TFLM, int64
     rndnu         half_up(p / 2^shift), multiplier of 24 bits             XNNPACK
     fp32_rint     half_even(fl(fl(acc) * scale)) in float32               ONNX Runtime, XNNPACK

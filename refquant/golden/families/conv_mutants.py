@@ -25,6 +25,11 @@ def _other_end(attrs, inputs):
     return None if (top, left) == (bottom, right) else (attrs | {"padding": [bottom, top, right, left]}, inputs)
 
 
+def _other_order(attrs, inputs):
+    top, bottom, left, right = attrs["padding"]
+    return None if bottom == left else (attrs | {"padding": [top, left, bottom, right]}, inputs)
+
+
 def _padded_with_code_0(attrs, inputs):
     """The padding made explicit, of code 0."""
     if attrs["x_zero_point"] == 0 or not any(attrs["padding"]):
@@ -49,6 +54,7 @@ GEOMETRY_MUTANTS: tuple[Mutant, ...] = (
     changed("stride_transposed", "the strides of rows and columns are swapped", _reversed("stride")),
     changed("dilation_transposed", "the dilations of rows and columns are swapped", _reversed("dilation")),
     changed("padding_at_other_end", "padding is put at the opposite sides", _other_end),
+    changed("padding_in_other_order", "padding's bottom is taken for its left, its left for its bottom", _other_order),
 )
 
 PADDING_MUTANT = changed("padding_with_code_0", "padding has code 0 instead of the zero point", _padded_with_code_0)

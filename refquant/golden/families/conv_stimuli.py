@@ -33,7 +33,7 @@ Sizes = tuple[int, int, int, int, int, int, int]  # B, C, H, W, O, KH, KW
 STRIDED = Geometry(stride=2, padding=1)
 LAYOUTS: tuple[tuple[Sizes, Geometry], ...] = (
     ((2, 4, 5, 5, 6, 3, 3), STRIDED),
-    ((2, 4, 6, 6, 6, 2, 2), Geometry(stride=2, padding=(1, 0, 0, 1), dilation=(1, 2), groups=2)),
+    ((2, 4, 6, 6, 6, 2, 2), Geometry(stride=2, padding=(0, 1, 0, 1), dilation=(1, 2), groups=2)),
     ((2, 4, 6, 6, 4, 3, 3), Geometry(padding=1, groups=4)),
     ((3, 3, 5, 5, 6, 3, 3), Geometry(stride=(3, 2), padding=(0, 1, 1, 0))),
     ((1, 6, 5, 5, 6, 3, 3), Geometry(padding=2, dilation=2, groups=3)),

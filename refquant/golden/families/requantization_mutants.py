@@ -44,8 +44,9 @@ def _as_flavour(a: str, b: str) -> Mutant:
             del inputs["in_multiplier"], inputs["in_shift"]
         elif b == "rndnu":
             multiplier, shift = _integer_scale(inputs)
-            inputs["in_multiplier"] = np.minimum(half_away.shift(multiplier, 7), (1 << 24) - 1)
-            inputs["in_shift"] = shift - 7
+            short = half_away.shift(multiplier, 7)
+            carries = short == 1 << 24  # as a float32's mantissa does
+            inputs["in_multiplier"], inputs["in_shift"] = np.where(carries, 1 << 23, short), shift - 7 - carries
         elif a == "rndnu":
             multiplier, shift = _integer_scale(inputs)
             inputs["in_multiplier"], inputs["in_shift"] = multiplier << 7, shift + 7
