@@ -167,7 +167,14 @@ def _unexplained(failures: list[Failure], late: bool) -> str:
     clue = _clue([np.argwhere(failure.answer[name] != failure.vector.tensors[name])
                   for failure in failures for name in failure.answer
                   if role(name) == "out" and not equal(failure.answer[name], failure.vector.tensors[name])])
-    return f"no known mistake{searched} gives these answers{clue}"
+    return f"no known mistake{searched} gives these answers{_beginning(failures)}{clue}"
+
+
+def _beginning(failures: list[Failure]) -> str:
+    """Where it begins, if that is on the way and the same in all ``failures``."""
+    first = {next(name for name, array in failure.vector.expected.items()
+                  if name in failure.answer and not equal(failure.answer[name], array)) for failure in failures}
+    return f"; the first tensor that is wrong is {first.pop()}" if len(first) == 1 and role(min(first)) == "mid" else ""
 
 
 def _clue(places: list[np.ndarray]) -> str:
