@@ -42,8 +42,8 @@ def first_look(work):
     """The whole tour, in the directory ``work``; 0 when the good kernel passed and the broken one did not."""
     for source in ("gemm_s8.c", "c_gemm.py", "numpy_gemm.py", "gemm_domain.py"):
         shutil.copy(HERE / source, work)
-    print(f"The level-1 suite, all operations, in {work}.")
-    run(work, "refquant vectors create --level 1 --out suite")
+    print(f"The level-1 vectors of matrix products, in {work}.")
+    run(work, "refquant vectors create gemm --level 1 --out suite")
 
     compiler = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
     if compiler is None:

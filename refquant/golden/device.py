@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -29,6 +29,8 @@ class Case:
 
     op : "gemm.dw".  attrs : the case's attributes.  inputs : arrays by name, "in_" left off ("a", "rbits_y").
     outputs : for each name that must be answered, its shape and dtype.  id : the case's name.
+    intermediates : the same for what may be answered too, by full name ("mid_acc", "flags_y"): where it is, the report
+        says in which tensor a mistake begins.
     """
 
     op: str
@@ -36,13 +38,15 @@ class Case:
     inputs: Arrays
     outputs: dict[str, tuple[tuple[int, ...], str]]
     id: str
+    intermediates: dict[str, tuple[tuple[int, ...], str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, vector: Vector) -> Case:
-        outputs = {short(name): (array.shape, str(array.dtype)) for name, array in vector.expected.items()
-                   if role(name) in REQUIRED}
+        kinds = {name: (array.shape, str(array.dtype)) for name, array in vector.expected.items()}
+        outputs = {short(name): kind for name, kind in kinds.items() if role(name) in REQUIRED}
         inputs = {short(name): array.copy() for name, array in vector.given.items()}  # which it may write to
-        return cls(vector.record["op"], vector.attrs, inputs, outputs, vector.id)
+        return cls(vector.record["op"], vector.attrs, inputs, outputs, vector.id,
+                   {name: kind for name, kind in kinds.items() if role(name) not in REQUIRED})
 
 
 def short(name: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from refquant.golden.operation import Arrays, Mutant, combined, role
+from refquant.golden.operation import REQUIRED, Arrays, Mutant, combined, role
 from refquant.golden.vector import Vector, equal
 
 EXAMINED = 16  # failures and passes of an operation that are compared with mutants
@@ -63,15 +63,27 @@ def diagnose(failures: list[Failure], passed: list[Vector]) -> tuple[list[Cause]
     for op, group in itertools.groupby(sorted(failures, key=_operation), _operation):
         examined = sorted(group, key=lambda failure: _size(failure.vector))[:EXAMINED]
         right = sorted((vector for vector in passed if vector.record["op"] == op), key=_size)[:EXAMINED]
-        found = _search(examined, right, deadline)
-        left = [failure for failure in examined if not any(failure in cause.explained for cause in found)]
+        wrong = [failure for failure in examined if _wrong_tensors(failure, REQUIRED)]
+        on_the_way = [failure for failure in examined if failure not in wrong]  # no mutant is told by those
+        found = _search(wrong, right, deadline) if wrong else []
+        left = [failure for failure in wrong if not any(failure in cause.explained for cause in found)]
         causes += [Cause(op, cause.mutant.name, cause.mutant.says, len(cause.explained), len(examined),
                          cause.contradicted) for cause in found]
         by_case |= {failure.vector.id: _text(cause.mutant, failure) for cause in found for failure in cause.explained}
         if left:
             says = _unexplained(left, time.monotonic() > deadline)
             causes.append(Cause(op, "", says, len(left), len(examined)))
+        if on_the_way:
+            names = dict.fromkeys(_wrong_tensors(failure)[0] for failure in on_the_way)
+            says = f"what must be answered is right, what was told of the way to it is not, first {', '.join(names)}"
+            causes.append(Cause(op, "", says, len(on_the_way), len(examined)))
     return causes, by_case
+
+
+def _wrong_tensors(failure: Failure, roles: tuple[str, ...] | None = None) -> list[str]:
+    """The tensors of the answer that differ, in the order in which they are computed."""
+    return [name for name, array in failure.vector.expected.items() if name in failure.answer
+            and (roles is None or role(name) in roles) and not equal(failure.answer[name], array)]
 
 
 def _operation(failure: Failure) -> str:
@@ -83,7 +95,7 @@ def _size(vector: Vector) -> int:
 
 
 def _text(mutant: Mutant, failure: Failure) -> str:
-    elements = sum(array.size for name, array in failure.answer.items() if role(name) == "out")
+    elements = sum(array.size for name, array in failure.answer.items() if role(name) in REQUIRED)
     return f"all {elements} equal {mutant.name}: {mutant.says}"
 
 
@@ -147,7 +159,7 @@ def explains(mutant: Mutant, vector: Vector, answer: Arrays) -> bool:
     """Whether the mutant's required results are those of ``answer``."""
     wrong = mutant(vector.operation.reference, vector.attrs, vector.given)
     return wrong is not None and all(name in wrong and equal(wrong[name], array) for name, array in answer.items()
-                                     if role(name) in ("out", "state1"))
+                                     if role(name) in REQUIRED)
 
 
 def _changes(mutant: Mutant, vector: Vector) -> bool:
@@ -172,8 +184,7 @@ def _unexplained(failures: list[Failure], late: bool) -> str:
 
 def _beginning(failures: list[Failure]) -> str:
     """Where it begins, if that is on the way and the same in all ``failures``."""
-    first = {next(name for name, array in failure.vector.expected.items()
-                  if name in failure.answer and not equal(failure.answer[name], array)) for failure in failures}
+    first = {_wrong_tensors(failure)[0] for failure in failures}
     return f"; the first tensor that is wrong is {first.pop()}" if len(first) == 1 and role(min(first)) == "mid" else ""
 
 

@@ -1,6 +1,7 @@
 """One element of a case, computed step by step by the scalar model."""
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +12,8 @@ from refquant.golden.vector import Vector
 from refquant.golden.verify import CaseResult
 from refquant.golden.wording import value
 from refquant.integers import flags as flag
+
+MOST_NAMES = 10  # that an error lists
 
 
 def explain(vector: Vector, index: tuple[int, ...], tensor: str | None = None, got: str | None = None) -> str:
@@ -40,7 +43,17 @@ def _tensor(vector: Vector, tensor: str | None) -> str:
     for name in (tensor, f"out_{tensor}"):
         if name in computed:
             return name
-    raise GoldenError(f"--tensor {tensor!r}: {vector.id} computes {', '.join(computed)}")
+    given = [name for name in vector.tensors if role(name) in GIVEN]
+    why = " is given, not computed" if tensor in given else ""
+    raise GoldenError(f"--tensor {tensor!r}{why}: {vector.id} computes {_some(computed, tensor)}")
+
+
+def _some(names: list[str], wanted: str) -> str:
+    """All of ``names`` if they are few, else those most like ``wanted``, and how many there are."""
+    if len(names) <= MOST_NAMES:
+        return ", ".join(names)
+    close = difflib.get_close_matches(wanted, names, MOST_NAMES) or names[:MOST_NAMES]
+    return f"{', '.join(close)}, ... ({len(names)} tensors)"
 
 
 def _lines(vector: Vector, name: str, index: tuple[int, ...], got: str | None) -> Iterator[str]:

@@ -16,7 +16,7 @@ from refquant.golden.vector import Vector
 from refquant.integers import flags as flag
 
 FIRST = 5  # differences shown of a tensor
-BEHIND = 3  # intermediates shown of an element
+BEHIND, MANY = 3, 32  # intermediates shown of an element; tensors of an operation of which none are
 NOT_JSON = {"json": False}  # a field for other reports
 
 
@@ -152,7 +152,12 @@ def compare(vector: Vector, name: str, got: np.ndarray, expected: np.ndarray) ->
 
 
 def behind(vector: Vector, name: str, index: tuple[int, ...]) -> dict[str, int | float]:
-    """What stands behind an element of ``name``: the intermediates just before it, its scalar operands."""
+    """What stands behind an element of ``name``: the intermediates just before it, its scalar operands.
+
+    Of an operation that records many tensors, a whole step, neighbours in the list say nothing of each other.
+    """
+    if len(vector.expected) > MANY:
+        return {}
     shape = vector.expected[name].shape
     before = list(itertools.takewhile(lambda item: item != name, vector.expected))
     mids = [other for other in before if role(other) == "mid" and vector.expected[other].shape == shape][-BEHIND:]

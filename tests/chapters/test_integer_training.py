@@ -20,6 +20,6 @@ def test_a_short_run_learns():
 
 def test_wrong_arguments():
     for arguments, said in ((("nosuch",), "expected some of banner, sat, n2uq, hindsight, int4"),
-                            (("--batch", "12"), "power of two"), (("--steps", "0"), "1 or more steps")):
+                            (("--batch", "1"), "at least 2"), (("--steps", "0"), "1 or more steps")):
         done = run(*arguments)
         assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr

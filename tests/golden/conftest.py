@@ -23,12 +23,14 @@ def report_on(level_1):
 
 
 @pytest.fixture
-def named(report_on):
+def named(report_on, monkeypatch):
     """(pattern, function) -> the mutants named as causes, the parts of a pair each on its own.
 
-    They explain every failing case, and no passing case speaks against one; or there are none at all.
+    They explain every failing case, and no passing case speaks against one; or there are none at all. A busy machine
+    has longer to find them; ``seconds``: for what none explains.
     """
-    def names(pattern, function):
+    def names(pattern, function, seconds=120):
+        monkeypatch.setattr("refquant.golden.diagnose.SECONDS", seconds)
         report = report_on(pattern, function)
         failing = [result for result in report.results if result.status == "fail"]
         assert failing and report.count("error") == 0

@@ -343,8 +343,12 @@ def test_a_line_says_all_that_its_answer_depends_on(name):
     """Equal operands in one case have equal answers."""
     own = OPERATIONS[name]
     made = [_unchecked(own, stimulus, f"c{k}") for k, stimulus in enumerate(itertools.islice(own.stimuli(1, 0), 3))]
+    told = [case for case in made if refusal(case) is None]
+    if not told:
+        assert all("of another shape" in refusal(case) for case in made)
+        return
     seen = {}
-    for line in parse(generate([case for case in made if refusal(case) is None])):
+    for line in parse(generate(told)):
         answer = (line.result, line.flags)
         assert seen.setdefault((line.case, line.operands), answer) == answer, (line, seen[line.case, line.operands])
     assert seen

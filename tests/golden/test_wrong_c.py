@@ -115,7 +115,7 @@ def test_sign_extension_is_named(named, broken):
 @needs_compiler
 def test_an_unknown_mistake_is_not_given_a_name(named, broken):
     """Half of each bias is added, which no mutant does."""
-    assert named("gemm_forward_*", broken(("bias[j0 + j]", "(bias[j0 + j] / 2)"))) == set()
+    assert named("gemm_forward_*", broken(("bias[j0 + j]", "(bias[j0 + j] / 2)")), seconds=5) == set()
 
 
 # Whole programs, through the command line.

@@ -37,8 +37,17 @@ def test_the_first_wrong_tensor_is_named(report_on):
     assert not cause.mutant and "the first tensor that is wrong is mid_0_conv2_g" in cause.says
     said = text(report)
     assert f"and {len(result.differing) - 3} more tensors that come after; the first of all is mid_0_conv2_g" in said
-    # behind it stand the sums it was made from, and only the nearest
-    assert list(result.differing[0].first[0].behind) == ["0_conv2_acc", "0_conv2_y_codes", "0_linear_dx"]
+
+
+def test_right_answers_with_a_wrong_intermediate_blame_no_mutant(report_on):
+    def off_by_one(case):
+        answer = device(hindsight.METHOD)(case)
+        return answer | {"mid_0_conv1_acc_scale": answer["mid_0_conv1_acc_scale"] + 1}
+
+    report = report_on("step_hindsight_*", off_by_one)
+    (cause,) = report.causes
+    assert report.count("fail") == 1 and not cause.mutant
+    assert "what must be answered is right" in cause.says and "mid_0_conv1_acc_scale" in cause.says
 
 
 def test_a_known_mistake_is_named(named):

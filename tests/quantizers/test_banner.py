@@ -29,7 +29,7 @@ def half_away(v):
 def paper(x, low, high, bits):
     """One number, by the paper's equations, in Python's floats; Python rounds half to even."""
     top, low, high = 2**bits - 1, min(low, 0.0), max(high, 0.0)
-    step = (high - low) / top or 1.0
+    step = ((high - low) or 1e-8) / top  # a range of no width is given one
     zero = half_away(min(max(-low / step, 0), top))
     code = round(min(max(x / step + zero, 0), top))
     return code, step * (code - zero)

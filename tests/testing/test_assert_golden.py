@@ -57,7 +57,7 @@ def test_the_cases_are_those_of_the_suite(small):
 
 def test_cases_of_one_name_are_numbered(monkeypatch):
     """As a suite numbers them."""
-    monkeypatch.setattr("refquant.testing.assertion._stem", lambda operation, stimulus, seed: stimulus.set)
+    monkeypatch.setattr("refquant.golden.suite._stem", lambda operation, stimulus, seed: stimulus.set)
     named = list(_stimuli.__wrapped__("stochastic.lfsr", 1, 0))
     assert named[:3] == ["random", "random_2", "random_3"] and len(set(named)) == len(named)
 

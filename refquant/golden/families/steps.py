@@ -67,6 +67,14 @@ def with_rule(name: str, says: str, method: Method, **rules: Any) -> Mutant:
     return Mutant(name, says, lambda reference, attrs, inputs: run(wrong, attrs, inputs))
 
 
+def gradient_zero_point_omitted(method: Method) -> Mutant:
+    """The codes of the gradient multiplied as they are."""
+    def rule(step, layer, g, scale):
+        return tuple(replace(codes, zero_point=0) for codes in method.gradient(step, layer, g, scale))
+    return with_rule("gradient_zero_point_omitted", "the gradient's zero point is left out of both products", method,
+                     gradient=rule)
+
+
 def _part(tensors: Arrays, prefix: str) -> Arrays:
     return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
 
@@ -156,6 +164,9 @@ MUTANTS: tuple[Mutant, ...] = (
         lambda name, array: _rolled(array, -1) if name.startswith("rbits_") else array)),
     changed("no_random_bits", "the random bits are left out: floor", _inputs(
         lambda name, array: np.zeros_like(array) if name.startswith("rbits_") else array)),
+    changed("same_bits_every_step", "the second step takes the first one's random bits",
+            lambda attrs, inputs: (attrs, inputs | {f"rbits_1_{name}": array
+                                                    for name, array in _part(inputs, "rbits_0_").items()})),
     changed("not_divided_by_batch", "the loss is summed over the batch instead of averaged",
             lambda attrs, inputs: (attrs | {key: attrs[key] * attrs["batch"] for key in ("rate", "learned_rate")},
                                    inputs)),

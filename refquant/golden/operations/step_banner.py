@@ -40,7 +40,8 @@ def _range_bn_skipped(step, layer, dx, scale):
 
 OPERATION = steps.operation(
     METHOD, "two training steps of Banner's method",
-    (steps.with_rule("one_copy_of_8_bits", "the weight gradient is made of the 8-bit gradient", METHOD,
+    (steps.gradient_zero_point_omitted(METHOD),
+     steps.with_rule("one_copy_of_8_bits", "the weight gradient is made of the 8-bit gradient", METHOD,
                      gradient=_one_copy),
      steps.with_rule("one_copy_of_16_bits", "the input gradient is made of the 16-bit gradient", METHOD,
                      gradient=_wide_for_both),

@@ -28,7 +28,8 @@ def _not_masked(step, layer, dx, scale):
 
 OPERATION = steps.operation(
     METHOD, "two training steps with ranges known in hindsight",
-    (steps.with_rule("current_activation_range", "activations are quantized on their own range", METHOD,
+    (steps.gradient_zero_point_omitted(METHOD),
+     steps.with_rule("current_activation_range", "activations are quantized on their own range", METHOD,
                      activation=_current(hindsight.activation, "y")),
      steps.with_rule("current_gradient_range", "gradients are quantized on their own range", METHOD,
                      gradient=_current(hindsight.gradient, "g")),

@@ -46,6 +46,7 @@ def activation(step: Progress, layer: Layer, acc: np.ndarray, scale: Fraction) -
     _average(step, name, found, x)
     x_hat = range_bn.normalized(x.codes, found.mean, found.inverse, fraction_bits=FRACTION_BITS,
                                 normal_bits=NORMAL_BITS, rounding=half_even)
+    step.put(f"{name}_bn_x_hat", range_bn.shaped(x_hat, acc.shape), S32)
     y = range_bn.affine(x_hat, step.state[f"{name}_gamma"], step.state[f"{name}_beta"], BETA_BITS - Y_BITS, half_even)
     y = step.put(f"{name}_bn_y", S16.saturate(range_bn.shaped(y, acc.shape)), S16)
     return affine(step, f"{name}_y_codes", np.maximum(y, 0), Fraction(1, 1 << Y_BITS))

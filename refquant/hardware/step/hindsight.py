@@ -33,6 +33,7 @@ def _quantized(step: Progress, name: str, v: np.ndarray, scale: Fraction, unit: 
     size = high - low or 1
     zero_point = step.put(f"{name}_codes_zero_point", hindsight.affine(low, high, 0, 8)[2], U8)
     multiplier, shift = multiplier_from_scale(TOP * scale / (size * unit))
+    step.put_ratio(f"{name}_codes", multiplier, shift)
     codes, _ = hindsight.codes(v, multiplier, shift, zero_point, bits=8, rounding=rounding)
     codes = step.put(f"{name}_codes", codes, U8)
     step.keep(f"{name}_range", hindsight.updated(state, seen, MOMENTUM, 0) if known else seen, S48)

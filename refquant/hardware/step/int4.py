@@ -44,7 +44,8 @@ def weight_gradient(step: Progress, layer: Layer, dw: np.ndarray, scale: Fractio
     w, clip = step.state[f"{INNER}_w"].astype(np.int64), int(step.state[f"{INNER}_w_clip"][0])
     error = step.tensors[f"{INNER}_w_codes"].astype(np.int64) * clip - TOP * w  # of the clip's slope, times 7 clip
     slope = np.where(w > clip, TOP * clip, np.where(w < -clip, -TOP * clip, error))
-    learn(step, f"{INNER}_w_clip", divide((dw * slope).sum(), TOP * clip), scale)
+    moment = int((dw.astype(object) * slope).sum())  # however wide
+    learn(step, f"{INNER}_w_clip", round(Fraction(moment, TOP * clip)), scale)
     g = step.put(f"{INNER}_w_gradient", np.where(np.abs(w) <= clip, dw, 0), S48)
     return g, step.put_scale(f"{INNER}_w_gradient_scale", scale)
 
@@ -52,8 +53,9 @@ def weight_gradient(step: Progress, layer: Layer, dw: np.ndarray, scale: Fractio
 def activation(step: Progress, layer: Layer, acc: np.ndarray, scale: Fraction) -> Codes:
     name, format = layer.name, IntFormat(ACTIVATION_BITS[layer.name], signed=False)
     clip = int(step.state[f"{name}_y_clip"][0]) * UNIT
-    codes = pact.forward(acc, *multiplier_from_scale(format.qmax * scale / clip), bits=format.bits,
-                         rounding="half_even")
+    ratio = multiplier_from_scale(format.qmax * scale / clip)
+    step.put_ratio(f"{name}_y_codes", *ratio)
+    codes = pact.forward(acc, *ratio, bits=format.bits, rounding="half_even")
     return Codes(step.put(f"{name}_y_codes", codes, format),
                  step.put_scale(f"{name}_y_codes_scale", clip / format.qmax))
 
@@ -64,6 +66,8 @@ def gradient(step: Progress, layer: Layer, g: np.ndarray, scale: Fraction) -> tu
         return gradient_in_16_bits(step, layer, g, scale)
     factor, name = int(step.state[f"{INNER}_clip_factor"][0]), f"{INNER}_g_codes"
     found = int4.codes(g, factor, 4, step.random(f"{INNER}_g"))
+    step.put(f"{name}_highest", found.highest, S48)
+    step.put_ratio(name, found.multiplier, found.shift)
     codes = step.put(name, found.codes, S4)
     step.put(f"{INNER}_g_clipped", found.clipped, U32)
     after = int4.updated(factor, found.clipped, g.size, 4) if found.highest else factor

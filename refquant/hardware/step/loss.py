@@ -30,4 +30,4 @@ def loss_gradient(step: Progress, acc: np.ndarray, scale: Fraction, labels: np.n
     e = step.constants["exp"][below].astype(np.int64)
     g = divide(e * ONE, e.sum(1, keepdims=True))
     g[np.arange(len(g)), labels] -= ONE
-    return step.put("loss_g", g, S32), Fraction(1, ONE * len(g))
+    return step.put("loss_g", g, S32), step.put_scale("loss_g_scale", Fraction(1, ONE * len(g)))

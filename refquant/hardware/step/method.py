@@ -26,7 +26,7 @@ class Method:
 
     weight : the layer's master weights as codes.
     activation : (acc, scale) of a layer as the codes that the next one is given.
-    gradient : (g, scale) as codes for the input gradient (None: it is not needed) and for the weight gradient.
+    gradient : (g, scale) as codes for the input gradient and for the weight gradient.
     weight_gradient : (sums, scale) of the weight's codes -> of the master weights.
     activation_gradient : (dx, scale) of the next layer's input -> (g, scale) of this layer's sums; learns on the way.
     state : what a step carries besides weights and momenta: name -> (format, first value).

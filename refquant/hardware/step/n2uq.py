@@ -16,7 +16,6 @@ import numpy as np
 
 from refquant.hardware import n2uq
 from refquant.hardware.n2uq_weight import weight as entropy_weight
-from refquant.hardware.scaling import divide
 from refquant.hardware.step.learning import MASTER_BITS, UNIT, learn
 from refquant.hardware.step.method import Gradient, Method, gradient_in_16_bits, identity, weight_in_8_bits
 from refquant.hardware.step.network import LAYERS, Layer
@@ -46,8 +45,14 @@ def weight_gradient(step: Progress, layer: Layer, dw: np.ndarray, scale: Fractio
     magnitude = np.abs(w).reshape(len(w), -1).sum(1).reshape(-1, 1, 1, 1)
     inside = np.abs(w) * halves * count <= LEVELS * magnitude
     factor = np.where(magnitude > 0, LEVELS * magnitude, halves * count)  # a filter of zeros: sf = 1
-    g = np.where(inside, divide(dw * (halves * count << MASTER_BITS), factor), 0)
+    g = np.where(inside, _divided(dw.astype(object) * (halves * count << MASTER_BITS), factor), 0)
     return (step.put(f"{INNER}_w_gradient", g, S48), step.put_scale(f"{INNER}_w_gradient_scale", scale))
+
+
+def _divided(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``a / b`` half to even, of integers however wide."""
+    pairs = zip(a.flat, np.broadcast_to(b, a.shape).flat, strict=True)
+    return np.array([round(Fraction(int(p), int(q))) for p, q in pairs]).reshape(a.shape)
 
 
 def activation(step: Progress, layer: Layer, acc: np.ndarray, scale: Fraction) -> Codes:

@@ -60,6 +60,10 @@ class Progress:
         self.put(name, np.array(pair), S32)
         return scale_value(pair)
 
+    def put_ratio(self, name: str, multiplier: int, shift: int) -> None:
+        """Record what the tensor ``name`` is multiplied by to become codes, as ``<name>_ratio``."""
+        self.put(f"{name}_ratio", np.array([multiplier, shift]), S32)
+
     def scale(self, name: str) -> Fraction:
         """A scale that was recorded under this name."""
         multiplier, shift = self.tensors[name].tolist()

@@ -1,7 +1,7 @@
 """A whole training step in integers: forward, loss, backward, update, by one of the five methods.
 
-Between any two tensors of a step there is one named unit of `refquant.hardware`; every tensor has a name, and they are
-recorded in the order in which they are computed.
+Between the tensors of a step stand the units of `refquant.hardware` and the rules of the method's own file. Every
+tensor has a name, and they are recorded in the order in which they are computed.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMAGE_SCALE = Fraction(1, 256)
 
 
 def step(method: Method, progress: Progress, x: np.ndarray, labels: np.ndarray) -> None:
-    """One step of ``method`` on images x [B, 1, 8, 8] (uint8) and labels [B], into ``progress``; B a power of two."""
+    """One step of ``method`` on images x [B, 1, 8, 8] (uint8) and labels [B], into ``progress``."""
     inputs, weights = forward(method, progress, x)
     g, scale = loss_gradient(progress, progress.tensors[f"{LAST}_acc"], progress.scale(f"{LAST}_acc_scale"), labels)
     for layer, before in zip(reversed(LAYERS), (*reversed(LAYERS[:-1]), None), strict=True):

@@ -38,7 +38,9 @@ def weight(step: Progress, layer: Layer) -> Codes:
 
 def activation(step: Progress, layer: Layer, acc: np.ndarray, scale: Fraction) -> Codes:
     alpha = int(step.state[f"{layer.name}_alpha"][0]) * UNIT
-    codes = pact.forward(acc, *multiplier_from_scale(TOP * scale / alpha), bits=BITS, rounding="half_even")
+    ratio = multiplier_from_scale(TOP * scale / alpha)
+    step.put_ratio(f"{layer.name}_y_codes", *ratio)
+    codes = pact.forward(acc, *ratio, bits=BITS, rounding="half_even")
     format = IntFormat(BITS, signed=False)
     return Codes(step.put(f"{layer.name}_y_codes", codes, format),
                  step.put_scale(f"{layer.name}_y_codes_scale", alpha / TOP))

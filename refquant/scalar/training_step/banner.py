@@ -48,6 +48,9 @@ def activation(step, layer, acc):
              [mean - (x.zero_point << FRACTION) for mean in step.tensors[f"{layer}_bn_mean"]])
     _running(step, f"{layer}_width", x.scale, step.tensors[f"{layer}_bn_width"])
 
+    step.tensor(f"{layer}_bn_x_hat", shape, lambda index, note: normalized(index[1], note)["x_hat"][
+        _within_channel(index, shape)])
+
     def y(index, note):
         found, here = normalized(index[1], note), _within_channel(index, shape)
         note(f"here x {at(x.numbers, index)}: x_hat {found['x_hat'][here]}, y {found['y'][here]}")

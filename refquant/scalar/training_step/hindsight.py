@@ -76,6 +76,7 @@ def _by_range(step, name, v, fraction, rbits=None):
     size = high - low or 1
     multiplier, shift = ratio(TOP * v.scale * 2**fraction / size)
     told = f"range [{low}, {high}] in 2^-{fraction}, size {size}: {multiplier} / 2^{shift}"
+    step.ratio(f"{name}_codes", multiplier, shift)
     zero_point, = step.whole(f"{name}_codes_zero_point", (1,),
                              lambda note: [divide(-low * TOP, size, "half_away", note=note)])
 

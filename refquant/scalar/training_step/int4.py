@@ -46,6 +46,7 @@ def weights(step, layer):
 def activation(step, layer, acc):
     clip, = positive(step, f"{layer}_y_clip")
     multiplier, shift = _by_clip(step, layer, acc)
+    step.ratio(f"{layer}_y_codes", multiplier, shift)
     bits = Y_BITS[layer]
     return step.quantity(
         f"{layer}_y_codes", shape_of(acc.numbers),
@@ -60,6 +61,8 @@ def gradients(step, layer, g):
     numbers, rbits, (clip_factor,) = flat(g.numbers), step.rbits[f"{layer}_g"], step.state[f"{layer}_clip_factor"]
     highest, multiplier, shift = int4.parameters(numbers, clip_factor, 4)
     told = f"largest magnitude {highest}, clip factor {clip_factor}: {multiplier} / 2^{shift}"
+    step.whole(f"{layer}_g_codes_highest", (1,), lambda note: [highest])
+    step.ratio(f"{layer}_g_codes", multiplier, shift)
 
     def code(index, note):
         note(told)

@@ -10,7 +10,6 @@ from fractions import Fraction
 from ..scaling import divide, ratio, scaled
 from ..steps import note_some
 from .nested import at, shape_of
-from .record import Quantity
 
 SIXTEENTHS, ONE_BITS = 16, 15
 
@@ -37,4 +36,4 @@ def gradient(step, logits, labels):
         note(f"label {label}: output {output} has gradient {answer}")
         return answer
 
-    return Quantity(step.tensor("loss_g", shape_of(logits), g), Fraction(1, len(labels) << ONE_BITS))
+    return step.quantity("loss_g", shape_of(logits), g, Fraction(1, len(labels) << ONE_BITS))

@@ -52,6 +52,10 @@ class Step:
         self.scales[name] = Fraction(multiplier, 1 << shift)
         return self.scales[name]
 
+    def ratio(self, name, multiplier, shift):
+        """Record what numbers are multiplied by to become the codes `name`."""
+        self.whole(f"{name}_ratio", (2,), lambda note: [multiplier, shift])
+
     def after(self):
         """The state that the step leaves."""
         return {name: self.tensors[f"{name}_after"] for name in self.state}

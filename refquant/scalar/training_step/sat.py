@@ -37,6 +37,7 @@ def weights(step, layer):
 def activation(step, layer, acc):
     alpha, = positive(step, f"{layer}_alpha")
     multiplier, shift = _by_alpha(step, layer, acc)
+    step.ratio(f"{layer}_y_codes", multiplier, shift)
     return step.quantity(
         f"{layer}_y_codes", shape_of(acc.numbers),
         lambda index, note: pact.code(at(acc.numbers, index), multiplier, shift, Y_BITS, "half_even", note=note)[0],
