@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from refquant.hardware import checks
 from refquant.hardware.scaling import divide, scaled
 from refquant.integers import flags as flag
 from refquant.integers.formats import IntFormat, as_int64
@@ -55,11 +56,14 @@ class Trajectory(NamedTuple):
 def affine(low: int, high: int, fraction_bits: int, bits: int) -> tuple[int, int, int]:
     """``(multiplier, shift, zero_point)`` of the range [low, high], in 2^-fraction_bits, widened to hold 0.
 
-    Raises ValueError for low above high, and for a range so narrow that the multiplier would have no shift.
+    Raises ValueError for low above high, either outside 48 bits, fraction_bits outside 0..47, and for a range so
+    narrow that the multiplier would have no shift.
     """
+    low, high = (checks.integer(name, end, RANGE.qmin, RANGE.qmax) for name, end in (("low", low), ("high", high)))
     if low > high:
         raise ValueError(f"range [{low}, {high}]: expected low <= high")
-    low, high, top = min(low, 0), max(high, 0), (1 << bits) - 1
+    checks.integer("fraction_bits", fraction_bits, 0, RANGE.bits - 1)
+    low, high, top = min(low, 0), max(high, 0), IntFormat(bits, signed=False).qmax
     size = high - low or 1
     multiplier, shift = multiplier_from_scale(Fraction(top << fraction_bits, size))
     return multiplier, shift, int(divide(-low * top, size, half_away))
@@ -72,6 +76,7 @@ def codes(acc: ArrayLike, multiplier: ArrayLike, shift: ArrayLike, zero_point: A
     acc : integers, any shape; multiplier, shift and zero_point broadcast.  Errors of `scaled`.
     """
     format = IntFormat(bits, signed=False)
+    checks.broadcast(acc=acc, multiplier=multiplier, shift=shift, zero_point=zero_point)
     moved = scaled(acc, multiplier, shift, rounding) + as_int64(zero_point, "zero_point")
     return format.saturate(moved), flag.of_codes(moved, format, "saturate")
 
@@ -79,11 +84,11 @@ def codes(acc: ArrayLike, multiplier: ArrayLike, shift: ArrayLike, zero_point: A
 def updated(state: ArrayLike, seen: ArrayLike, momentum: int, fraction_bits: int) -> np.ndarray:
     """The range for the next step: ``state``, in 2^-fraction_bits, weighted by momentum / 2^16, the rest by ``seen``.
 
-    state : int64 [2], or any shape.  seen : accumulators, the same shape.  Raises ValueError for a momentum outside
-    0 to 2^16 - 1, and for ranges that do not fit 48 bits.
+    state : int64 [2], or any shape.  seen : accumulators, the same shape.  Raises ValueError for another shape, a
+    momentum outside 0 to 2^16 - 1, and for ranges that do not fit 48 bits.
     """
-    if not 0 <= momentum < 1 << MOMENTUM_BITS:
-        raise ValueError(f"momentum = {momentum}: expected 0 to 2^{MOMENTUM_BITS} - 1")
+    checks.integer("momentum", momentum, 0, (1 << MOMENTUM_BITS) - 1)
+    checks.shape("seen", seen, np.shape(state))
     weighted = _in_48_bits("state", as_int64(state, "state")) * momentum
     return half_even.shift(weighted + _fixed(seen, fraction_bits) * ((1 << MOMENTUM_BITS) - momentum), MOMENTUM_BITS)
 
@@ -95,11 +100,16 @@ def trajectory(acc: ArrayLike, state: ArrayLike, *, first: bool, bits: int, frac
     state : the range before the first step, [2], in 2^-fraction_bits.  first : there is none, the first step takes its
     own and ``state`` is not looked at.  rounding : of the codes; random bits of shape [T, N].
 
-    Raises ValueError for tensors without a step or an element, and as `affine`, `codes` and `updated` do.
+    Raises ValueError for tensors without a step or an element, a state or random bits of another shape, and as
+    `affine`, `codes` and `updated` do.
     """
     acc = as_int64(acc, "acc")
     if acc.ndim != 2 or acc.size == 0:
         raise ValueError(f"acc has shape {acc.shape}: expected [steps, elements], at least one of each")
+    if not first:
+        checks.shape("state", state, (2,))
+    if isinstance(rounding, Stochastic):
+        checks.random_bits("rounding", rounding, acc.shape)
     seen = np.stack([acc.min(1), acc.max(1)], axis=1)
     ranges = [_fixed(seen[0], fraction_bits) if first else _in_48_bits("state", as_int64(state, "state"))]
     for step in seen:  # a first step's range, updated with itself, stays: state_1 is what the first step showed
@@ -112,16 +122,18 @@ def trajectory(acc: ArrayLike, state: ArrayLike, *, first: bool, bits: int, frac
 
 
 def affines(ranges: ArrayLike, fraction_bits: int, bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`affine` of each of ``ranges`` [T, 2]: three arrays [T]."""
-    pairs = as_int64(ranges, "ranges").tolist()
-    multiplier, shift, zero_point = zip(*(affine(low, high, fraction_bits, bits) for low, high in pairs), strict=True)
+    """`affine` of each of ``ranges`` [T, 2], one at least: three arrays [T]."""
+    pairs = as_int64(ranges, "ranges")
+    checks.shape("ranges", pairs, (max(len(pairs), 1), 2))
+    multiplier, shift, zero_point = zip(*(affine(low, high, fraction_bits, bits) for low, high in pairs.tolist()),
+                                        strict=True)
     return np.array(multiplier), np.array(shift), np.array(zero_point)
 
 
 def _fixed(seen: ArrayLike, fraction_bits: int) -> np.ndarray:
     """Accumulators in 2^-fraction_bits."""
     wide = as_int64(seen, "seen")
-    limit = RANGE.qmax >> fraction_bits
+    limit = RANGE.qmax >> checks.integer("fraction_bits", fraction_bits, 0, RANGE.bits - 1)
     if wide.size and not -limit - 1 <= int(wide.min()) <= int(wide.max()) <= limit:
         raise ValueError(f"seen runs from {wide.min()} to {wide.max()}: with {fraction_bits} fraction bits, "
                          f"expected {-limit - 1} to {limit}")

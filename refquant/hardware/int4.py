@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from refquant.hardware import checks
 from refquant.hardware.scaling import scaled
 from refquant.integers import flags as flag
 from refquant.integers.formats import IntFormat, as_int64
@@ -64,21 +65,20 @@ def parameters(highest: int, clip_factor: int, bits: int) -> tuple[int, int]:
 
     Raises ValueError for a clip factor outside 1 to 1000, and for gradients of more than 32 bits.
     """
-    _check(clip_factor)
-    if highest == 0:
-        return 0, 1
-    if not 0 < highest <= 1 << 31:
-        raise ValueError(f"max|g| = {highest}: expected 0 to 2^31")
-    return multiplier_from_scale(Fraction(THOUSAND * IntFormat(bits).qmax, clip_factor * highest))
+    clip_factor, qmax = _thousandths(clip_factor), IntFormat(bits).qmax
+    highest = checks.integer("max|g|", highest, 0, 1 << 31)
+    return multiplier_from_scale(Fraction(THOUSAND * qmax, clip_factor * highest)) if highest else (0, 1)
 
 
 def codes(g: ArrayLike, clip_factor: int, bits: int, rounding: Stochastic) -> Quantized:
     """The gradients ``g`` (integers of at most 32 bits, any shape) as codes of 2^bits - 1 levels; see the module.
 
     clip_factor : in thousandths, 1 to 1000.  rounding : stochastic, its random bits of g's shape. Flags: saturation,
-    rounded up by chance.  Raises ValueError as `parameters` does.
+    rounded up by chance.  Raises ValueError for another rounding or random bits of another shape, and as `parameters`
+    does.
     """
     g, format = as_int64(g, "g"), IntFormat(bits, narrow=True)
+    checks.random_bits("rounding", rounding, g.shape)
     highest = max(-int(g.min(initial=0)), int(g.max(initial=0)))
     multiplier, shift = parameters(highest, clip_factor, bits)
     rounded = scaled(g, multiplier, shift, rounding)
@@ -89,9 +89,15 @@ def codes(g: ArrayLike, clip_factor: int, bits: int, rounding: Stochastic) -> Qu
 
 
 def updated(clip_factor: int, clipped: int, count: int, bits: int) -> int:
-    """The clip factor after a step of ``count`` gradients, not all 0, of which ``clipped`` lay beyond the clip."""
-    excess = clipped * THOUSAND * ((1 << bits) - 1) - count
-    return min(max(_check(clip_factor) + (excess > 0) - (excess < 0), 1), THOUSAND)
+    """The clip factor after a step of ``count`` gradients, not all 0, of which ``clipped`` lay beyond the clip.
+
+    Raises ValueError for a clip factor outside 1 to 1000, a count below 1, and clipped outside 0 to count.
+    """
+    clip_factor = _thousandths(clip_factor)
+    count = checks.integer("count", count, 1, (1 << 63) - 1)
+    clipped = checks.integer("clipped", clipped, 0, count)
+    excess = clipped * THOUSAND * IntFormat(bits, signed=False).qmax - count
+    return min(max(clip_factor + (excess > 0) - (excess < 0), 1), THOUSAND)
 
 
 def trajectory(g: ArrayLike, clip_factor: int, *, bits: int, rbits: ArrayLike, n: int) -> Trajectory:
@@ -103,8 +109,7 @@ def trajectory(g: ArrayLike, clip_factor: int, *, bits: int, rbits: ArrayLike, n
     g, rbits = as_int64(g, "g"), np.asarray(rbits)
     if g.ndim != 2 or g.size == 0:
         raise ValueError(f"g has shape {g.shape}: expected [steps, elements], at least one of each")
-    if rbits.shape != g.shape:
-        raise ValueError(f"rbits has shape {rbits.shape}: expected that of g, {g.shape}")
+    checks.shape("rbits", rbits, g.shape)
     steps, factors = [], []
     for row, random in zip(g, rbits, strict=True):
         step = codes(row, clip_factor, bits, Stochastic(random, n))
@@ -115,7 +120,5 @@ def trajectory(g: ArrayLike, clip_factor: int, *, bits: int, rbits: ArrayLike, n
     return Trajectory._make([*(np.array(column) for column in zip(*steps, strict=True)), np.array(factors)])
 
 
-def _check(clip_factor: int) -> int:
-    if not 1 <= clip_factor <= THOUSAND:
-        raise ValueError(f"clip_factor = {clip_factor}: expected 1 to {THOUSAND}, in thousandths")
-    return clip_factor
+def _thousandths(clip_factor: int) -> int:
+    return checks.integer("clip_factor", clip_factor, 1, THOUSAND)

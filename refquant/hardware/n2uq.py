@@ -35,6 +35,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from refquant.hardware import checks
 from refquant.hardware.scaling import scaled
 from refquant.integers.formats import IntFormat, as_int64
 from refquant.integers.multiplier import multiplier_from_scale
@@ -44,6 +45,7 @@ from refquant.quantizers.grid import check_finite, check_variant
 
 S32, S48, S64 = IntFormat(32), IntFormat(48), IntFormat(64)
 REACHED = {"paper": "at_or_above", "authors": "above"}
+FRACTION_BITS = 62  # at most: 2^F is an int64
 SIDES = {"at_or_above": "right", "above": "left"}  # of numpy.searchsorted
 
 
@@ -53,7 +55,7 @@ def integer_thresholds(a: ArrayLike, start: float, scale1: float, acc_scale: flo
 
     a [K]; acc_scale: x = acc_scale * acc. A threshold that no accumulator reaches lies one above the format, one that
     all reach at its lower end (for "authors" one lower, both). Raises ValueError unless scale1 and acc_scale are
-    positive, and for s32 accumulators that would need a threshold outside s32.
+    positive, a and start finite, and for s32 accumulators that would need a threshold outside s32.
     """
     grid, lengths = _grid(a, start, bits, eps)
     least = _least_reaching(grid[:-1] + lengths / 2, scale1, acc_scale, acc_format.qmin, acc_format.qmax, variant)
@@ -73,9 +75,10 @@ def segments(a: ArrayLike, start: float, scale1: float, acc_scale: float, *, bit
 
 
 def slopes(bounds: ArrayLike, fraction_bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """``(multiplier s32 [K], shift u8 [K])`` of each segment's 2^F / L_k."""
-    pairs = [multiplier_from_scale(Fraction(1 << fraction_bits, int(length)))
-             for length in np.diff(as_int64(bounds, "bounds"))]
+    """``(multiplier s32 [K], shift u8 [K])`` of each segment's 2^F / L_k. ValueError unless the bounds rise."""
+    one, bounds = _one(fraction_bits), as_int64(bounds, "bounds")
+    _check_bounds(bounds)
+    pairs = [multiplier_from_scale(Fraction(one, int(length))) for length in np.diff(bounds)]
     multipliers, shifts = zip(*pairs, strict=True)
     return np.array(multipliers, np.int32), np.array(shifts, np.uint8)
 
@@ -86,7 +89,8 @@ def forward(acc: ArrayLike, thresholds: ArrayLike, *, bits: int, reached: str) -
     thresholds : [1, K] for every element, or [C, K] for the channels of axis 1; no row may fall (ValueError).
     """
     acc, thresholds, side = as_int64(acc, "acc"), as_int64(thresholds, "thresholds"), _side(reached)
-    allowed = [(1, (1 << bits) - 1), *((channels, (1 << bits) - 1) for channels in acc.shape[1:2])]
+    format = IntFormat(bits, signed=False)
+    allowed = [(1, format.qmax), *((channels, format.qmax) for channels in acc.shape[1:2])]
     if thresholds.shape not in allowed:
         raise ValueError(f"thresholds have shape {thresholds.shape}: expected {' or '.join(map(str, allowed))}")
     if (np.diff(thresholds, axis=1) < 0).any():
@@ -95,7 +99,7 @@ def forward(acc: ArrayLike, thresholds: ArrayLike, *, bits: int, reached: str) -
         codes = np.searchsorted(thresholds[0], acc, side=side)
     else:
         codes = np.stack([np.searchsorted(row, acc[:, c], side=side) for c, row in enumerate(thresholds)], 1)
-    return codes.astype(IntFormat(bits, signed=False).dtype)
+    return codes.astype(format.dtype)
 
 
 def segment(acc: ArrayLike, bounds: ArrayLike, reached: str) -> np.ndarray:
@@ -117,6 +121,7 @@ def input_gradient(g: ArrayLike, segment: np.ndarray, multiplier: ArrayLike, shi
 def sums(g: ArrayLike, acc: ArrayLike, segment: np.ndarray, bounds: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """``(P s48 [K], M s64 [K])``: over each segment the sum of g, and of g (acc - d_{k-1})."""
     g, acc, bounds = as_int64(g, "g"), as_int64(acc, "acc"), as_int64(bounds, "bounds")
+    checks.shape("g", g, acc.shape)
     levels = len(bounds) - 1
     largest, longest = max(-int(g.min(initial=0)), int(g.max(initial=0))), int(np.diff(bounds).max())
     if largest * g.size * max(longest, levels) >= 1 << 63:  # the codes, too, are multiplied by g and summed
@@ -140,7 +145,7 @@ def parameter_gradients(passed: ArrayLike, moments: ArrayLike, bounds: ArrayLike
     steps = [int(p) * u for p, u in zip(np.asarray(passed), unit, strict=True)]
     inner = [int(m) * u for m, u in zip(np.asarray(moments), unit, strict=True)]
     later = list(itertools.accumulate(reversed(steps), initial=0))[-2::-1]  # of the segments after each
-    whole = Fraction(1 << fraction_bits, common)
+    whole = Fraction(_one(fraction_bits), common)
     da = [-whole * (Fraction(m * u, common) + after) for m, u, after in zip(inner, unit, later, strict=True)]
     dstart = -whole * sum(steps)
     dscale1 = whole * (sum(inner) + sum(d * p for d, p in zip(edges[:-1], steps, strict=True)))
@@ -165,8 +170,12 @@ def backward(g: ArrayLike, acc: ArrayLike, thresholds: ArrayLike, bounds: ArrayL
     """The gradients of all that G-STE reaches; units as the module says.
 
     g, acc : any one shape.  thresholds [1, K], bounds [K + 1], multiplier and shift [K] (`slopes`).
-    Raises ValueError for bounds that do not rise, and sums that leave their formats.
+    Raises ValueError for other shapes, bounds that do not rise, and sums that leave their formats.
     """
+    levels = IntFormat(bits, signed=False).qmax
+    for name, array, shape in (("thresholds", thresholds, (1, levels)), ("bounds", bounds, (levels + 1,)),
+                               ("multiplier", multiplier, (levels,)), ("shift", shift, (levels,))):
+        checks.shape(name, array, shape)
     g, places = as_int64(g, "g"), segment(acc, bounds, reached)
     passed, moments = sums(g, acc, places, bounds)
     dx = input_gradient(g, places, multiplier, shift, rounding=rounding, dx_format=dx_format)
@@ -178,10 +187,13 @@ def backward(g: ArrayLike, acc: ArrayLike, thresholds: ArrayLike, bounds: ArrayL
 
 def _grid(a: ArrayLike, start: float, bits: int, eps: float) -> tuple[np.ndarray, np.ndarray]:
     """``(d_0..d_K, a_1..a_K at least eps)``, summed in the order of the real quantizer."""
-    a = np.asarray(a, np.float64)
-    if a.shape != ((1 << bits) - 1,):
-        raise ValueError(f"a has shape {a.shape}: expected [{(1 << bits) - 1}], one interval a step")
+    a, levels = np.asarray(a, np.float64), IntFormat(bits, signed=False).qmax
+    if a.shape != (levels,):
+        raise ValueError(f"a has shape {a.shape}: expected [{levels}], one interval a step")
     check_finite(a, "a")
+    if not math.isfinite(start):
+        raise ValueError(f"start = {start}: expected a finite number")
+    checks.not_negative("eps", eps)
     lengths = np.where(a > eps, a, eps)
     return np.array(list(itertools.accumulate(lengths.tolist(), initial=float(start)))), lengths
 
@@ -189,9 +201,8 @@ def _grid(a: ArrayLike, start: float, bits: int, eps: float) -> tuple[np.ndarray
 def _least_reaching(points: np.ndarray, scale1: float, acc_scale: float, low: int, high: int,
                     variant: str) -> np.ndarray:
     """For each of ``points`` the integer by which ``low..high`` tell whether they have reached it."""
-    for name, scale in (("scale1", scale1), ("acc_scale", acc_scale)):
-        if not 0 < scale < math.inf:
-            raise ValueError(f"{name} = {scale}: expected a positive finite number: codes must rise")
+    checks.positive("scale1", scale1)  # codes must rise
+    checks.positive("acc_scale", acc_scale)
     has_reached = np.less_equal if check_variant(variant) == "paper" else np.less
     least, beyond = np.full(len(points), low), np.full(len(points), high + 1)
     while (least < beyond).any():
@@ -202,7 +213,14 @@ def _least_reaching(points: np.ndarray, scale1: float, acc_scale: float, low: in
     return least - (variant == "authors")
 
 
+def _one(fraction_bits: int) -> int:
+    """2^F."""
+    return 1 << checks.integer("fraction_bits", fraction_bits, 0, FRACTION_BITS)
+
+
 def _check_bounds(bounds: np.ndarray) -> None:
+    if bounds.ndim != 1 or len(bounds) < 2:
+        raise ValueError(f"bounds has shape {bounds.shape}: expected [K + 1], two bounds at least")
     empty = np.flatnonzero(np.diff(bounds) <= 0)
     if len(empty):
         k = int(empty[0])

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from refquant.hardware import checks
 from refquant.hardware.scaling import divide
 from refquant.integers.fixed import along
 from refquant.integers.formats import IntFormat, as_int64
@@ -46,11 +47,9 @@ def weight(w: ArrayLike, *, bits: int, variant: str = "paper", rounding: str | R
 
     bits : 2..8.  Raises ValueError for others, for w without filters or weights, and for a filter whose M leaves s48.
     """
-    if not 2 <= bits <= 8:
-        raise ValueError(f"bits = {bits}: expected 2 to 8")
+    checks.integer("bits", bits, 2, 8)
     w = as_int64(w, "w")
-    if w.ndim < 2 or not w.size:
-        raise ValueError(f"w has shape {w.shape}: expected [out, ...], with a weight at least")
+    checks.weights(w, axes=2)
     magnitude, count = magnitudes(w), math.prod(w.shape[1:])
     index = np.clip(indices(w, magnitude, count, bits, rounding), 0, (1 << bits) - 1)
     return Weight(codes(index, bits), *scales(magnitude, count, bits, variant), magnitude)

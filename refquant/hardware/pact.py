@@ -31,6 +31,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike
 
+from refquant.hardware import checks
 from refquant.hardware.scaling import scaled
 from refquant.integers.formats import IntFormat, as_int64
 from refquant.integers.multiplier import multiplier_from_scale
@@ -48,8 +49,7 @@ def parameters(alpha: float, acc_scale: float, bits: int) -> tuple[int, int, int
     """
     if not math.isfinite(alpha) or alpha == 0:
         raise ValueError(f"alpha = {alpha}: expected a finite number other than 0")
-    if not math.isfinite(acc_scale) or acc_scale <= 0:
-        raise ValueError(f"acc_scale = {acc_scale}: expected a positive finite number")
+    checks.positive("acc_scale", acc_scale)
     in_accumulators = Fraction(abs(float(alpha))) / Fraction(float(acc_scale))
     alpha_acc = math.ceil(in_accumulators)
     if alpha_acc > ALPHA.qmax:
@@ -59,7 +59,7 @@ def parameters(alpha: float, acc_scale: float, bits: int) -> tuple[int, int, int
 
 def forward(acc: ArrayLike, multiplier: int, shift: int, *, bits: int,
             rounding: str | Rounding = half_even) -> np.ndarray:
-    """Codes u<bits> of accumulators of any shape; ValueError for a product outside int64, as `scaled` raises it."""
+    """Codes u<bits> of accumulators of any shape; OverflowError where the code before saturation leaves int64."""
     return IntFormat(bits, signed=False).saturate(scaled(acc, multiplier, shift, rounding))
 
 
@@ -74,14 +74,12 @@ def backward(g: np.ndarray, acc: np.ndarray, alpha_acc: int, multiplier: int, sh
     dalpha that could leave 64 bits.
     """
     wide_g, acc = as_int64(g, "g"), as_int64(acc, "acc")
-    if wide_g.shape != acc.shape:
-        raise ValueError(f"g has shape {wide_g.shape}, acc {acc.shape}: expected one shape")
+    checks.shape("g", wide_g, acc.shape)
     if not S32.contains(wide_g):
         raise ValueError(f"g holds values from {int(wide_g.min())} to {int(wide_g.max())}: expected 32 bits")
-    if alpha_acc < 1:
-        raise ValueError(f"alpha_acc = {alpha_acc}: expected 1 or more")
-    if not 0 <= fraction_bits <= min(shift, 30):
-        raise ValueError(f"fraction_bits = {fraction_bits}: expected 0 to {min(shift, 30)}")
+    checks.integer("alpha_acc", alpha_acc, 1, (1 << 63) - 1)
+    checks.integer("shift", shift, 0, 63)
+    checks.integer("fraction_bits", fraction_bits, 0, min(shift, 30))
     between, above = (acc > 0) & (acc < alpha_acc), acc >= alpha_acc
     inside = np.where(between, acc, 0)
     code = forward(inside, multiplier, shift, bits=bits, rounding=rounding).astype(np.int64)

@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refquant.autodiff.normalization import range_constant
+from refquant.hardware import checks
 from refquant.hardware.scaling import divide, scaled
 from refquant.integers import flags as flag
 from refquant.integers.formats import IntFormat, as_integers
@@ -43,7 +44,7 @@ from refquant.integers.rounding import Rounding, named
 
 INVERSE_BITS = 30  # P
 MOMENTUM_BITS = 15
-S32, S48 = IntFormat(32), IntFormat(48)
+S16, S32, S48 = IntFormat(16), IntFormat(32), IntFormat(48)
 
 Constants = tuple[int, int, int, int]  # mean_multiplier, mean_shift, c_multiplier, c_shift
 Tensors = dict[str, np.ndarray]
@@ -68,28 +69,32 @@ def constants(n: int, chunks: int, fraction_bits: int, factor: float = 1.0) -> C
     """
     _check_chunks(n, chunks)
     constant = Fraction(factor * range_constant(n // chunks))
-    mean = multiplier_from_scale(Fraction(1 << fraction_bits, n))
-    return (*mean, *multiplier_from_scale(constant / chunks * (1 << fraction_bits)))
+    one = 1 << _fraction(fraction_bits)
+    return (*multiplier_from_scale(Fraction(one, n)), *multiplier_from_scale(constant / chunks * one))
 
 
 def statistics(x: ArrayLike, constants: Constants, *, fraction_bits: int, chunks: int, epsilon: int,
                rounding: str | Rounding) -> Statistics:
     """The statistics of codes ``x`` [B, C, ...] of at most 32 bits; ``epsilon`` is added to the width.
 
-    Raises ValueError for chunks that do not divide the n values of a channel, and what leaves 32 bits.
+    Raises ValueError for chunks that do not divide the n values of a channel, and what leaves 32 bits; fraction_bits
+    is 0..30, epsilon 0..2^31 - 1.
     """
+    if len(constants) != 4:
+        raise ValueError(f"constants = {constants}: expected mean_multiplier, mean_shift, c_multiplier, c_shift")
+    checks.integer("epsilon", epsilon, 0, S32.qmax)
     values = rows(x)
     _check_chunks(values.shape[1], chunks)
     parts = values.reshape(len(values), chunks, -1)
     total, spread = values.sum(1), (parts.max(2) - parts.min(2)).sum(1)
-    mean = _within(S32, "mean", scaled(total, constants[0], constants[1], rounding))
-    return Statistics(total, _within(S32, "range", spread), mean, *widths(spread, constants, epsilon, rounding))
+    mean = checks.within(S32, "mean", scaled(total, constants[0], constants[1], rounding))
+    return Statistics(total, checks.within(S32, "range", spread), mean, *widths(spread, constants, epsilon, rounding))
 
 
 def widths(spread: np.ndarray, constants: Constants, epsilon: int,
            rounding: str | Rounding) -> tuple[np.ndarray, np.ndarray]:
     """``(width, inverse)`` of the ranges R [C]."""
-    width = np.maximum(_within(S32, "width", scaled(spread, constants[2], constants[3], rounding) + epsilon), 1)
+    width = np.maximum(checks.within(S32, "width", scaled(spread, constants[2], constants[3], rounding) + epsilon), 1)
     return width, divide(1 << INVERSE_BITS, width, rounding)
 
 
@@ -98,9 +103,10 @@ def forward(x: ArrayLike, gamma: np.ndarray, beta: np.ndarray, constants: Consta
             y_shift: int, y_format: IntFormat, momentum: int, rounding: str | Rounding) -> Tensors:
     """Range BN of codes ``x`` [B, C, ...] with the batch's own statistics.
 
-    gamma, beta : of at most 16 and 32 bits [C].  running : mean and width so far [C].  Returns by name: sum, range,
-    mean, width, inverse, running_mean, running_width, int64 [C]; x_hat, y and its flags (saturation), of x's shape.
-    Raises ValueError as `statistics` does, and where x_hat leaves 32 bits.
+    gamma, beta : of at most 16 and 32 bits [C].  running : mean and width so far, 32 bits [C].  momentum : 0..2^15.
+    normal_bits : 0..30.  y_shift : 0..63.  Returns by name: sum, range, mean, width, inverse, running_mean,
+    running_width, int64 [C]; x_hat, y and its flags (saturation), of x's shape.
+    Raises ValueError for others, as `statistics` does, and where x_hat leaves 32 bits.
     """
     found = statistics(x, constants, fraction_bits=fraction_bits, chunks=chunks, epsilon=epsilon, rounding=rounding)
     return forward_from(found, x, gamma, beta, running, fraction_bits=fraction_bits, normal_bits=normal_bits,
@@ -122,19 +128,24 @@ def forward_from(found: Statistics, x: ArrayLike, gamma: np.ndarray, beta: np.nd
 def normalized(x: ArrayLike, mean: np.ndarray, inverse: np.ndarray, *, fraction_bits: int, normal_bits: int,
                rounding: str | Rounding) -> np.ndarray:
     """x_hat in the rows [C, n] of codes ``x`` [B, C, ...]; ValueError where it leaves 32 bits."""
-    centred = scaled(rows(x), 1 << fraction_bits, 0) - mean[:, None]
-    return _within(S32, "x_hat", scaled(centred, inverse[:, None], INVERSE_BITS - normal_bits, rounding))
+    checks.integer("normal_bits", normal_bits, 0, INVERSE_BITS)
+    centred = scaled(rows(x), 1 << _fraction(fraction_bits), 0) - mean[:, None]
+    return checks.within(S32, "x_hat", scaled(centred, inverse[:, None], INVERSE_BITS - normal_bits, rounding))
 
 
 def affine(x_hat: np.ndarray, gamma: np.ndarray, beta: np.ndarray, y_shift: int,
            rounding: str | Rounding) -> np.ndarray:
     """y before it is saturated, from x_hat in rows [C, n]."""
-    return named(rounding).shift(gamma.astype(np.int64)[:, None] * x_hat + beta[:, None], y_shift)
+    checks.integer("y_shift", y_shift, 0, 63)
+    gamma, beta = (checks.channels(format, name, values, len(x_hat))[:, None]
+                   for format, name, values in ((S16, "gamma", gamma), (S32, "beta", beta)))
+    return named(rounding).shift(gamma * x_hat + beta, y_shift)
 
 
 def updated(running: np.ndarray, batch: np.ndarray, momentum: int, rounding: str | Rounding) -> np.ndarray:
     """A running statistic [C], moved ``momentum`` / 2^15 of the way to the batch's."""
-    running = running.astype(np.int64)
+    checks.integer("momentum", momentum, 0, 1 << MOMENTUM_BITS)
+    running = checks.channels(S32, "running", running, len(batch))
     return running + scaled(batch - running, momentum, MOMENTUM_BITS, rounding)
 
 
@@ -161,13 +172,13 @@ def backward_from(found: Statistics, x: ArrayLike, g: ArrayLike, gamma: np.ndarr
         raise ValueError(f"g has shape {np.shape(g)}: expected that of x, {np.shape(x)}")
     x_hat = normalized(x, found.mean, found.inverse, fraction_bits=fraction_bits, normal_bits=normal_bits,
                        rounding=rounding)
-    dbeta = _within(S48, "dbeta", rows(g).sum(1))
-    dgamma = _within(S48, "dgamma", named(rounding).shift(_sum_of_products(rows(g), x_hat),
+    dbeta = checks.within(S48, "dbeta", rows(g).sum(1))
+    dgamma = checks.within(S48, "dgamma", named(rounding).shift(_sum_of_products(rows(g), x_hat),
                                                           normal_bits - fraction_bits))
     g_mean = scaled(dbeta, constants[0], constants[1], rounding)
-    pull = _within(S48, "pull", scaled(dgamma, constants[2], constants[3] + fraction_bits, rounding))
+    pull = checks.within(S48, "pull", scaled(dgamma, constants[2], constants[3] + fraction_bits, rounding))
     u = scaled(rows(g), 1 << fraction_bits, 0) - g_mean[:, None] - pull[:, None] * extremes(rows(x), chunks)
-    dx = through(_within(S48, "u", u), found.inverse, gamma, normal_bits=normal_bits, dx_shift=dx_shift,
+    dx = through(checks.within(S48, "u", u), found.inverse, gamma, normal_bits=normal_bits, dx_shift=dx_shift,
                  rounding=rounding)
     return _shaped(vars(found) | {"u": u, "dx": dx_format.saturate(dx)}, np.shape(x)) | {
         "g_mean": g_mean, "pull": pull, "dgamma": dgamma, "dbeta": dbeta}
@@ -184,6 +195,8 @@ def extremes(values: np.ndarray, chunks: int) -> np.ndarray:
 def through(u: np.ndarray, inverse: np.ndarray, gamma: np.ndarray, *, normal_bits: int, dx_shift: int,
             rounding: str | Rounding) -> np.ndarray:
     """dx before it is saturated, from u in rows [C, n]."""
+    checks.integer("dx_shift", dx_shift, 0, 63)
+    gamma = checks.channels(S16, "gamma", gamma, len(u))
     narrowed = scaled(u, inverse[:, None], INVERSE_BITS - normal_bits, rounding)
     return scaled(narrowed, gamma[:, None], dx_shift, rounding)
 
@@ -193,7 +206,7 @@ def rows(x: ArrayLike) -> np.ndarray:
     array = as_integers(x, "x")
     if array.ndim < 2 or array.size == 0:
         raise ValueError(f"x has shape {array.shape}: expected [B, C, ...] with at least one element")
-    return _within(S32, "x", np.moveaxis(array, 1, 0).reshape(array.shape[1], -1).astype(np.int64))
+    return checks.within(S32, "x", np.moveaxis(array, 1, 0).reshape(array.shape[1], -1).astype(np.int64))
 
 
 def shaped(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -214,12 +227,11 @@ def _sum_of_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return products.sum(1)
 
 
-def _within(format: IntFormat, name: str, values: np.ndarray) -> np.ndarray:
-    if not format.contains(values):
-        raise ValueError(f"{name} runs from {values.min()} to {values.max()}: expected values within {format}")
-    return values
+def _fraction(bits: int) -> int:
+    return checks.integer("fraction_bits", bits, 0, INVERSE_BITS)
 
 
 def _check_chunks(n: int, chunks: int) -> None:
-    if chunks < 1 or n % chunks:
+    checks.integer("chunks", chunks, 1, n)
+    if n % chunks:
         raise ValueError(f"chunks = {chunks}: expected a divisor of the {n} values a channel")

@@ -35,6 +35,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from refquant.hardware import checks
 from refquant.hardware.scaling import Scale, divide
 from refquant.integers.formats import IntFormat, as_int64
 from refquant.integers.multiplier import multiplier_from_scale
@@ -119,7 +120,13 @@ class Weights(NamedTuple):
 
 def weight(w: np.ndarray, table: np.ndarray, *, bits: int, rescale: str, rounding: str | Rounding = half_even
            ) -> Weights:
-    """The codes of weights [out, ...] and their scale."""
+    """The codes of weights [out, ...] and their scale.
+
+    bits : 2..8.  Raises ValueError for others, and for w without outputs or weights.
+    """
+    checks.integer("bits", bits, 2, 8)
+    w = as_int64(w, "w")
+    checks.weights(w, axes=1)
     top = highest(w, table)
     level = codes(w, table, top, bits=bits, rounding=rounding)
     v = variance(level)
@@ -129,9 +136,8 @@ def weight(w: np.ndarray, table: np.ndarray, *, bits: int, rescale: str, roundin
 def backward(g: np.ndarray, w: np.ndarray, table: np.ndarray, *,
              rounding: str | Rounding = half_even) -> np.ndarray:
     """dw, int32: of the gradient ``g`` (32 bits) with respect to Q, of w's shape."""
-    wide = as_int64(g, "g")
-    if wide.shape != w.shape:
-        raise ValueError(f"g has shape {wide.shape}, w {w.shape}: expected one shape")
+    wide, w = as_int64(g, "g"), as_int64(w, "w")
+    checks.shape("g", wide, w.shape)
     if not S32.contains(wide):
         raise ValueError(f"g holds values from {int(wide.min())} to {int(wide.max())}: expected 32 bits")
     return S32.saturate(divide(wide * slope(bent(w, table)), highest(w, table), rounding))

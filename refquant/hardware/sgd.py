@@ -14,13 +14,13 @@ than one unit of its last place still moves it by the right amount on average, w
 """
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from refquant.hardware import checks
 from refquant.hardware.scaling import Scale, scaled
 from refquant.integers import flags as flag
 from refquant.integers.formats import IntFormat, as_int64
@@ -47,10 +47,8 @@ def constants(rate: float | Fraction, g_scale: float | Fraction, w_scale: float 
     Raises ValueError for a rate or a unit that is not positive, a negative decay, or a ratio of 2^30 or more.
     """
     for name, value in {"rate": rate, "g_scale": g_scale, "w_scale": w_scale, "v_scale": v_scale}.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} = {value}: expected a positive finite number")
-    if not 0 <= decay < math.inf:
-        raise ValueError(f"decay = {decay}: expected a finite number, 0 or more")
+        checks.positive(name, value)
+    checks.not_negative("decay", decay)
     w_unit, v_unit = Fraction(w_scale), Fraction(v_scale)
     return Constants(multiplier_from_scale(Fraction(g_scale) / v_unit),
                      multiplier_from_scale(Fraction(decay) * w_unit / v_unit) if decay else (0, 1),
@@ -72,10 +70,13 @@ def updated(w: ArrayLike, v: ArrayLike, g: ArrayLike, constants: Constants, *, m
     """One step of integer weights ``w`` with memory ``v`` by gradients ``g``, all of one shape.
 
     momentum : 0..2^15.  rbits : the random bits of each weight.  Flags: SATURATED_* of w', ROUNDED_UP_BY_CHANCE.
-    Raises ValueError for d or a step outside s48.
+    Raises ValueError for shapes that differ, w outside w_format, v outside s32, d or a step outside s48.
     """
-    if not 0 <= momentum <= 1 << MOMENTUM_BITS:
-        raise ValueError(f"momentum = {momentum}: expected 0 to 2^{MOMENTUM_BITS}")
+    w, v = checks.within(w_format, "w", as_int64(w, "w")), checks.within(S32, "v", as_int64(v, "v"))
+    checks.shape("v", v, w.shape)
+    checks.shape("g", g, w.shape)
+    checks.random_bits("rbits", rbits, w.shape)
+    checks.integer("momentum", momentum, 0, 1 << MOMENTUM_BITS)
     d = direction(w, g, constants, rounding)
     v = accumulated(v, d, momentum, rounding)
     m = accumulated(v, d, momentum, rounding) if nesterov else v

@@ -22,6 +22,7 @@ from refquant.golden.report import text
 from refquant.golden.suite import named_stimuli
 from refquant.golden.vector import Vector
 from refquant.golden.verify import Report, verify
+from refquant.hardware.checks import integer
 
 Function = Callable[[Case], Mapping[str, Any]]
 
@@ -36,8 +37,8 @@ def assert_golden(function: Function, group: str, level: int = 1, *, operation: 
     cases : a glob of case ids, as `refquant vectors list` prints them.  seed : of the random stimuli.
 
     Raises AssertionError with the report when anything differs, is missing or was raised: the first differences, the
-    likely cause, and one element step by step. Raises ValueError for a group, operation or level that is not there, or
-    ``cases`` that match none.
+    likely cause, and one element step by step. Raises ValueError for a ``function`` that cannot be called, a group,
+    operation or level that is not there, or ``cases`` that match none.
 
     >>> def answer(case):
     ...     if case.attrs["flavour"] != "none":
@@ -47,6 +48,8 @@ def assert_golden(function: Function, group: str, level: int = 1, *, operation: 
     8
     """
     __tracebackhide__ = True  # what pytest shows is the test's own line, and the report
+    if not callable(function):
+        raise ValueError(f"function = {function!r}: expected a function of a case")
     chosen = _chosen(group, operation, level, cases, seed)
     device = _InProcess(function)
     report = verify((_vector(*case) for case in chosen), device, _name(function))
@@ -61,10 +64,11 @@ def _chosen(group: str, operation: str | None, level: int, cases: str, seed: int
     names = [op.name for op in OPERATIONS.values() if op.group == group]
     if operation is not None and operation not in names:
         raise ValueError(f"operation = {operation!r}: expected one of {', '.join(names)}")
-    if level not in (1, 2, 3):
+    if isinstance(level, bool) or level not in (1, 2, 3):
         raise ValueError(f"level = {level!r}: expected 1, 2 or 3")
-    if not 0 <= seed < 1 << 64:
-        raise ValueError(f"seed = {seed!r}: expected 0 to 2^64 - 1")
+    integer("seed", seed, 0, (1 << 64) - 1)
+    if not isinstance(cases, str):
+        raise ValueError(f"cases = {cases!r}: expected a glob of case ids, a string")
     ids = [(name, level, seed, id) for name in names if operation in (None, name) for id in _stimuli(name, level, seed)]
     chosen = [case for case in ids if fnmatch.fnmatchcase(case[-1], cases)]
     if not chosen:

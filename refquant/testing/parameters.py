@@ -15,13 +15,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import ArrayLike
 
+from refquant.hardware.checks import integer
+from refquant.integers.accumulator import OVERFLOWS as ON_OVERFLOW
 from refquant.integers.accumulator import Accumulator
 from refquant.integers.formats import IntFormat
-from refquant.integers.quantize import OVERFLOWS, ZERO_POINT_AT, choice
+from refquant.integers.quantize import OVERFLOWS, ZERO_POINT_AT
 from refquant.integers.requantize import FLAVOURS, LIMITS, parameters, requantize
 from refquant.integers.rounding import MODES
+from refquant.testing import checks
 from refquant.testing.tensors import Shapes, codes, formats, shapes
 
+MOST_BITS = 16  # of the codes
 WIDE = IntFormat(32)  # holds every code, saturated or not, of a format of 16 bits or fewer
 
 
@@ -48,22 +52,23 @@ class Requantization:
         return requantize(acc, **{field.name: getattr(self, field.name) for field in fields(self)})
 
 
-@st.composite
-def accumulators(draw: st.DrawFn, least: int = 16, most: int = 48,
-                 overflows: tuple[str, ...] = ("wrap", "saturate_running", "saturate_final")) -> Accumulator:
+def accumulators(least: int = 16, most: int = 48,
+                 overflows: tuple[str, ...] = ("wrap", "saturate_running", "saturate_final")
+                 ) -> st.SearchStrategy[Accumulator]:
     """Accumulators of ``least`` to ``most`` bits (8 to 64), and what they do on overflow.
 
     >>> accumulators(24, 32).example()  # doctest: +SKIP
     Accumulator(bits=24, overflow='saturate_running')
     """
-    return Accumulator(draw(st.integers(least, most)), draw(st.sampled_from(overflows)))
+    checks.between(least, most, 8, 64)
+    checks.some("overflows", overflows, ON_OVERFLOW)
+    return st.builds(Accumulator, st.integers(least, most), st.sampled_from(overflows))
 
 
-@st.composite
-def requantizations(draw: st.DrawFn, flavours: tuple[str, ...] = tuple(FLAVOURS), *,
+def requantizations(flavours: tuple[str, ...] = tuple(FLAVOURS), *,
                     format: IntFormat | st.SearchStrategy[IntFormat] | None = None, channels: int | None = None,
                     roundings: tuple[str, ...] = tuple(MODES), zero_point_at: tuple[str, ...] = ZERO_POINT_AT,
-                    overflows: tuple[str, ...] = OVERFLOWS) -> Requantization:
+                    overflows: tuple[str, ...] = OVERFLOWS) -> st.SearchStrategy[Requantization]:
     """Parameters of a requantization: a flavour, its scale, a zero point of the output format.
 
     format : of the codes, at most 16 bits; or a strategy of formats; `formats` unless given.  channels : as many
@@ -72,14 +77,27 @@ def requantizations(draw: st.DrawFn, flavours: tuple[str, ...] = tuple(FLAVOURS)
     >>> requantizations(("tosa_double",), format=IntFormat(8)).example()  # doctest: +SKIP
     Requantization(flavour='tosa_double', multiplier=1073741825, shift=38, ..., zero_point=-128, ...)
     """
-    for name in flavours:
-        choice("flavours", name, tuple(FLAVOURS))
+    checks.some("flavours", flavours, FLAVOURS)
+    if "shift" in flavours:
+        checks.some("roundings", roundings, MODES)
+    checks.some("zero_point_at", zero_point_at, ZERO_POINT_AT)
+    checks.some("overflows", overflows, OVERFLOWS)
+    checks.format_or_strategy("format", format, MOST_BITS)
+    if channels is not None:
+        integer("channels", channels, 1, 1 << 31)
+    return _requantizations(flavours, format, channels, roundings, zero_point_at, overflows)
+
+
+@st.composite
+def _requantizations(draw: st.DrawFn, flavours: tuple[str, ...],
+                     format: IntFormat | st.SearchStrategy[IntFormat] | None, channels: int | None,
+                     roundings: tuple[str, ...], zero_point_at: tuple[str, ...],
+                     overflows: tuple[str, ...]) -> Requantization:
     flavour = draw(st.sampled_from(flavours))
     if format is None:
         format = formats()
     chosen = format if isinstance(format, IntFormat) else draw(format)
-    if chosen.bits > 16:
-        raise ValueError(f"format = {chosen}: expected at most 16 bits")
+    checks.format("format", chosen, MOST_BITS)
     _, least_shift, bits = LIMITS[flavour]
     top = 1 << max(bits - 1, 0)
     numbers: dict[str, st.SearchStrategy[int | float]] = {
@@ -97,9 +115,8 @@ def requantizations(draw: st.DrawFn, flavours: tuple[str, ...] = tuple(FLAVOURS)
         overflow=draw(st.sampled_from(overflows)), axis=None if channels is None else -1)
 
 
-@st.composite
-def ties(draw: st.DrawFn, requantization: Requantization, shape: Shapes | None = None,
-         accumulator: IntFormat = IntFormat(32)) -> np.ndarray:  # noqa: B008
+def ties(requantization: Requantization, shape: Shapes | None = None,
+         accumulator: IntFormat = IntFormat(32)) -> st.SearchStrategy[np.ndarray]:  # noqa: B008
     """Accumulators at the steps from one code to the next: exactly halfway where one is, else nearest to it.
 
     Two roundings of the same scale differ only here. The steps run from below qmin to above qmax, so that saturation is
@@ -111,10 +128,18 @@ def ties(draw: st.DrawFn, requantization: Requantization, shape: Shapes | None =
     >>> ties(scale, (4,)).example()  # doctest: +SKIP
     array([  4, -13, 300,  -4], dtype=int32)
     """
+    if not isinstance(requantization, Requantization):
+        raise ValueError(f"requantization = {requantization!r}: expected a Requantization")
+    checks.format("accumulator", accumulator)
     most = min(62, LIMITS[requantization.flavour][0])
     if not accumulator.signed or accumulator.bits > most:
         raise ValueError(f"accumulator = {accumulator}: expected a signed format of at most {most} bits for "
                          f"{requantization.flavour}")
+    return _ties(requantization, shape, accumulator)
+
+
+@st.composite
+def _ties(draw: st.DrawFn, requantization: Requantization, shape: Shapes | None, accumulator: IntFormat) -> np.ndarray:
     size = _shape(draw, requantization, shape)
     format = requantization.format
     ends = st.sampled_from([format.qmin - 1, format.qmax])

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from refquant.golden.stimuli import SETS as FILLS
+from refquant.hardware.checks import integer
 from refquant.integers.fixed import Fixed
 from refquant.integers.formats import IntFormat
+from refquant.testing import checks
 
 Shape = tuple[int, ...]
 Shapes = Shape | st.SearchStrategy[Shape]
@@ -24,12 +26,13 @@ def shapes(least: int = 0, most: int = 3, side: int = 8) -> st.SearchStrategy[Sh
     >>> shapes(2, 2, side=4).example()  # doctest: +SKIP
     (3, 1)
     """
+    checks.between(least, most, 0, 32)
+    integer("side", side, 1, 1 << 31)
     return array_shapes(min_dims=least, max_dims=most, min_side=1, max_side=side)
 
 
-@st.composite
-def formats(draw: st.DrawFn, least: int = 2, most: int = 16, signed: bool | None = None,
-            narrow: bool | None = None) -> IntFormat:
+def formats(least: int = 2, most: int = 16, signed: bool | None = None,
+            narrow: bool | None = None) -> st.SearchStrategy[IntFormat]:
     """Integer formats of ``least`` to ``most`` bits (2 to 64); ``signed`` and ``narrow`` as said, or drawn.
 
     A narrow format is signed. Shrinks toward few bits, unsigned.
@@ -37,6 +40,12 @@ def formats(draw: st.DrawFn, least: int = 2, most: int = 16, signed: bool | None
     >>> formats(4, 8, signed=True).example()  # doctest: +SKIP
     IntFormat(bits=8, signed=True, narrow=True)
     """
+    checks.between(least, most, 2, 64)
+    return _formats(least, most, signed, narrow)
+
+
+@st.composite
+def _formats(draw: st.DrawFn, least: int, most: int, signed: bool | None, narrow: bool | None) -> IntFormat:
     sign = draw(st.booleans()) if signed is None and not narrow else signed is not False
     return IntFormat(draw(st.integers(least, most)), sign,
                      bool(narrow) if narrow is not None or not sign else draw(st.booleans()))
@@ -51,15 +60,15 @@ def codes(format: IntFormat, shape: Shapes | None = None) -> st.SearchStrategy[n
     array([[-8,  7,  0],
            [ 3, -1, -8]], dtype=int8)
     """
+    checks.format("format", format)
     edges = sorted({min(max(edge, format.qmin), format.qmax) for edge in (
         format.qmin, format.qmin + 1, -1, 0, 1, format.qmax - 1, format.qmax)}, key=abs)
     one = st.sampled_from(edges) | st.integers(format.qmin, format.qmax)
     return arrays(format.dtype, shapes() if shape is None else shape, elements=one, fill=one)
 
 
-@st.composite
-def operands(draw: st.DrawFn, format: IntFormat, shape: Shapes | None = None,
-             sets: tuple[str, ...] = SETS) -> np.ndarray:
+def operands(format: IntFormat, shape: Shapes | None = None,
+             sets: tuple[str, ...] = SETS) -> st.SearchStrategy[np.ndarray]:
     """Codes that break kernels: one of the named ``sets`` that the golden vectors use, or `codes` ("random").
 
     zeros, all_max, all_min: one code everywhere.  max_then_minus_ones: the largest, then -1 (unsigned: 1), a sum that
@@ -70,9 +79,13 @@ def operands(draw: st.DrawFn, format: IntFormat, shape: Shapes | None = None,
     array([[127,  -1,  -1,  -1],
            [ -1,  -1,  -1,  -1]], dtype=int8)
     """
-    unknown = [name for name in sets if name not in SETS]
-    if unknown or not sets:
-        raise ValueError(f"sets = {sets!r}: expected some of {', '.join(SETS)}")
+    checks.format("format", format)
+    checks.some("sets", sets, SETS)
+    return _operands(format, shape, sets)
+
+
+@st.composite
+def _operands(draw: st.DrawFn, format: IntFormat, shape: Shapes | None, sets: tuple[str, ...]) -> np.ndarray:
     chosen = draw(st.sampled_from(sets))
     if chosen == "random":
         return draw(codes(format, shape))
@@ -80,10 +93,9 @@ def operands(draw: st.DrawFn, format: IntFormat, shape: Shapes | None = None,
     return FILLS[chosen](format, drawn)
 
 
-@st.composite
-def fixed(draw: st.DrawFn, format: IntFormat | st.SearchStrategy[IntFormat] | None = None,
-          shape: Shapes | None = None, *, per_channel: bool | None = None, zero_points: bool = True,
-          sets: tuple[str, ...] = SETS) -> Fixed:
+def fixed(format: IntFormat | st.SearchStrategy[IntFormat] | None = None, shape: Shapes | None = None, *,
+          per_channel: bool | None = None, zero_points: bool = True,
+          sets: tuple[str, ...] = SETS) -> st.SearchStrategy[Fixed]:
     """Tensors of codes with a scale and a zero point, `Fixed`: per tensor, or per channel along any axis.
 
     format : a format, or a strategy of formats; drawn by `formats` unless given.  per_channel : as said, or drawn; a
@@ -93,7 +105,15 @@ def fixed(draw: st.DrawFn, format: IntFormat | st.SearchStrategy[IntFormat] | No
     >>> fixed(IntFormat(8), (2, 3), per_channel=True).example()  # doctest: +SKIP
     Fixed(codes=..., scale=array([0.5, 0.0123]), format=IntFormat(...), zero_point=array([0, -128]), axis=0)
     """
-    chosen = draw(_strategy(formats() if format is None else format))
+    checks.format_or_strategy("format", format)
+    checks.some("sets", sets, SETS)
+    return _fixed(_strategy(formats() if format is None else format), shape, per_channel, zero_points, sets)
+
+
+@st.composite
+def _fixed(draw: st.DrawFn, format: st.SearchStrategy[IntFormat], shape: Shapes | None, per_channel: bool | None,
+           zero_points: bool, sets: tuple[str, ...]) -> Fixed:
+    chosen = draw(format)
     values = draw(operands(chosen, shape, sets))
     channels = bool(values.ndim) and (draw(st.booleans()) if per_channel is None else per_channel)
     axis = draw(st.integers(0, values.ndim - 1)) if channels else None

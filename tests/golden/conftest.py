@@ -29,7 +29,7 @@ def named(report_on, monkeypatch):
     They explain every failing case, and no passing case speaks against one; or there are none at all. A busy machine
     has longer to find them; ``seconds``: for what none explains.
     """
-    def names(pattern, function, seconds=120):
+    def names(pattern, function, seconds=30):
         monkeypatch.setattr("refquant.golden.diagnose.SECONDS", seconds)
         report = report_on(pattern, function)
         failing = [result for result in report.results if result.status == "fail"]

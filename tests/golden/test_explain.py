@@ -15,7 +15,8 @@ def cases():
     """A small case of every operation."""
     def build(op):
         stimulus = min(op.stimuli(1, 0), key=lambda s: sum(a.size for a in s.inputs.values()))
-        return vector.build(op, stimulus, 0, op.name.replace(".", "_"))
+        alone = dataclasses.replace(op, mutants=())  # what the case kills is not asked here
+        return vector.build(alone, stimulus, 0, op.name.replace(".", "_"))
     return {op.name: build(op) for op in OPERATIONS.values()}
 
 
@@ -28,7 +29,9 @@ def some(shape):
 @pytest.mark.parametrize("op", OPERATIONS)
 def test_the_steps_end_at_the_vectors_value(cases, op):
     case = cases[op]
-    for name, expected in case.expected.items():
+    names = list(case.expected)
+    for name in names[::max(1, len(names) // 20)]:  # a whole step has hundreds
+        expected = case.expected[name]
         for index in some(expected.shape):
             lines = explain(case, index, name).splitlines()
             assert lines[0] == case.id and lines[1].startswith(f"{op}: ") and lines[2] == f"{name} at {index}:"
@@ -70,8 +73,7 @@ def test_a_vector_of_another_version_is_noticed(cases):
 def test_got_names_the_mutants_that_give_it(cases, op):
     """The mutants that answer so, all of them, and no other."""
     case = cases[op]
-    tried = sum(_tried(case, name) for name in case.expected if name.startswith(("out_", "state1_")))
-    assert tried
+    assert any(_tried(case, name) for name in case.expected if name.startswith(("out_", "state1_")))
 
 
 def _tried(case, name):
@@ -90,7 +92,7 @@ def _tried(case, name):
             named = {line.strip().split(": ")[0] for line in told.splitlines()}
             assert named == {other for other, values in wrong.items() if values[index] == array[index]}
             tried += 1
-            if tried == 12:
+            if tried == 4 and len(case.expected) > 32:  # every question runs all mutants of a whole step
                 return tried
     return tried
 

@@ -55,7 +55,7 @@ def test_divisors_outside_are_refused(b):
 def test_a_rounded_scale_has_31_bits_and_is_the_closest():
     draw = random.Random(1)
     for _ in range(3000):
-        scale = Fraction(draw.randint(1, 1 << draw.randint(1, 90)), draw.randint(1, 1 << draw.randint(1, 90)))
+        scale = Fraction(draw.randint(1, 1 << draw.randint(1, 90)), draw.randint(1, 1 << draw.randint(1, 90)) << 61)
         multiplier, shift = rounded_scale(scale)
         assert 1 << 30 <= multiplier < 1 << 31
         assert abs(scale_value((multiplier, shift)) - scale) * 2 <= Fraction(2) ** -shift

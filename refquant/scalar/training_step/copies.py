@@ -23,7 +23,7 @@ def symmetric(step, name, v, bits):
     highest, qmax = max(map(abs, flat(v.numbers))) or 1, (1 << bits - 1) - 1
     multiplier, shift = ratio(Fraction(qmax, highest))
     told = f"largest magnitude {highest}, code {qmax}: {multiplier} / 2^{shift}"
-    step.whole(f"{name}_highest", (1,), lambda note: [highest])
+    step.told(f"{name}_highest", [highest], told)
     step.ratio(name, multiplier, shift)
 
     def code(index, note):
@@ -46,7 +46,7 @@ def affine(step, name, v, rbits=None):
     size = high - low or 1
     multiplier, shift = ratio(Fraction(TOP, size))
     told = f"range [{low}, {high}], size {size}: {multiplier} / 2^{shift}"
-    step.whole(f"{name}_range", (2,), lambda note: [low, high])
+    step.told(f"{name}_range", [low, high], told)
     step.ratio(name, multiplier, shift)
     zero_point, = step.whole(f"{name}_zero_point", (1,),
                              lambda note: [divide(-low * TOP, size, "half_away", note=note)])

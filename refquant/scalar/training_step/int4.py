@@ -61,7 +61,7 @@ def gradients(step, layer, g):
     numbers, rbits, (clip_factor,) = flat(g.numbers), step.rbits[f"{layer}_g"], step.state[f"{layer}_clip_factor"]
     highest, multiplier, shift = int4.parameters(numbers, clip_factor, 4)
     told = f"largest magnitude {highest}, clip factor {clip_factor}: {multiplier} / 2^{shift}"
-    step.whole(f"{layer}_g_codes_highest", (1,), lambda note: [highest])
+    step.told(f"{layer}_g_codes_highest", [highest], told)
     step.ratio(f"{layer}_g_codes", multiplier, shift)
 
     def code(index, note):

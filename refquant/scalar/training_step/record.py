@@ -54,7 +54,15 @@ class Step:
 
     def ratio(self, name, multiplier, shift):
         """Record what numbers are multiplied by to become the codes `name`."""
-        self.whole(f"{name}_ratio", (2,), lambda note: [multiplier, shift])
+        self.told(f"{name}_ratio", [multiplier, shift], f"{name}: numbers times {multiplier} / 2^{shift}")
+
+    def told(self, name, numbers, line):
+        """Record a few numbers that one line tells."""
+        def compute(note):
+            note(line)
+            return numbers
+
+        self.whole(name, (len(numbers),), compute)
 
     def after(self):
         """The state that the step leaves."""
