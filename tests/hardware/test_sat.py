@@ -1,7 +1,8 @@
 """SAT's weights in integers against the real method: every weight under every maximum, scales, gradients."""
+import math
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
-import mpmath
 import numpy as np
 import pytest
 
@@ -22,9 +23,15 @@ def test_the_table_is_tanh():
     for bits, fraction_bits in ((4, 0), (8, 7), (10, 3), (10, 20)):
         table = sat.tanh_table(IntFormat(bits), fraction_bits)
         assert table.dtype == np.uint32 and len(table) == 2 ** (bits - 1) + 1
-        with mpmath.workdps(40):
-            expected = [mpmath.nint(2**30 * mpmath.tanh(mpmath.mpf(j) / 2**fraction_bits)) for j in range(len(table))]
-        assert table.tolist() == [int(v) for v in expected]
+        assert table.tolist() == [round(2**30 * exact_tanh(j, fraction_bits)) for j in range(len(table))]
+
+
+def exact_tanh(j, fraction_bits):
+    """tanh(j 2^-fraction_bits) to 40 digits, as a Fraction."""
+    with localcontext() as context:
+        context.prec = 50
+        power = (Decimal(2 * int(j)) / 2**fraction_bits).exp()
+        return Fraction((power - 1) / (power + 1))
 
 
 def assert_codes_are_the_real_methods(format, fraction_bits, maxima):
@@ -53,10 +60,8 @@ def test_finer_weights_differ_only_beside_ties(fraction_bits):
         for bits in (2, 3, 8):
             a, codes = 2**bits - 1, sat.weight(w, table, bits=bits, rescale="none").codes
             for i in np.flatnonzero(codes != sat_weight.forward(w * 2.0**-fraction_bits, bits=bits).codes):
-                with mpmath.workdps(40):
-                    top, bent = (mpmath.tanh(mpmath.mpf(int(v)) / 2**fraction_bits) for v in (highest, w.flat[i]))
-                    u = a * (bent / top + 1) / 2
-                    assert abs(u - mpmath.floor(u) - 0.5) <= a / (2 * int(table[highest]))
+                u = a * (exact_tanh(w.flat[i], fraction_bits) / exact_tanh(highest, fraction_bits) + 1) / 2
+                assert abs(u - math.floor(u) - Fraction(1, 2)) <= Fraction(a, 2 * int(table[highest]))
                 differing.add(highest)
     assert differing and max(differing) <= 85
     assert fraction_bits > 12 or differing == {3}
