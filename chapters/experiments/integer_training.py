@@ -56,11 +56,9 @@ def main() -> int:
         for name in names:
             method, found = training.METHODS[name], []
             for seed in range(options.seeds):
-                state = training.first_state(method, seed)
-                for step in range(options.steps):
-                    state = training.train(method, state, batch=options.batch, seed=seed, start=step, count=1,
-                                           rate=RATE, learned_rate=method.learned_rate)
-                    bar.step()
+                state = training.train(method, training.first_state(method, seed), batch=options.batch, seed=seed,
+                                       start=0, count=options.steps, rate=RATE, learned_rate=method.learned_rate,
+                                       done=bar.step)
                 found.append(accuracy(method, state))
             bar.say(f"{name:10} {np.mean(found):7.2f} %  " + " ".join(f"{score:.2f}" for score in found))
     return 0

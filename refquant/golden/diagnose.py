@@ -184,8 +184,8 @@ def _unexplained(failures: list[Failure], late: bool) -> str:
 
 def _beginning(failures: list[Failure]) -> str:
     """Where it begins, if that is on the way and the same in all ``failures``."""
-    first = {_wrong_tensors(failure)[0] for failure in failures}
-    return f"; the first tensor that is wrong is {first.pop()}" if len(first) == 1 and role(min(first)) == "mid" else ""
+    name, *others = {_wrong_tensors(failure)[0] for failure in failures}
+    return "" if others or role(name) != "mid" else f"; the first tensor that is wrong is {name}"
 
 
 def _clue(places: list[np.ndarray]) -> str:

@@ -1,18 +1,19 @@
 """Whole steps with one mistake in the middle: the report names the first wrong tensor, and a known mistake by name."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from refquant.golden.families.steps import run
 from refquant.golden.report import text
 from refquant.hardware.step import hindsight, int4
-from refquant.hardware.step.method import Method
 
 GIVEN = ("rbits_", "state0_")
 
 
 def device(method, **rules):
     """The steps of ``method`` with some rules of its own; it answers every tensor."""
-    wrong = Method(**{**vars(method), **rules})
+    wrong = replace(method, **rules)
     return lambda case: run(wrong, case.attrs, {name if name.startswith(GIVEN) else f"in_{name}": array
                                                 for name, array in case.inputs.items()})
 

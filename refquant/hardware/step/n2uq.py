@@ -14,13 +14,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from refquant.hardware import n2uq
-from refquant.hardware.n2uq_weight import weight as entropy_weight
+from refquant.hardware import n2uq, n2uq_weight
 from refquant.hardware.step.learning import MASTER_BITS, UNIT, learn
 from refquant.hardware.step.method import Gradient, Method, gradient_in_16_bits, identity, weight_in_8_bits
 from refquant.hardware.step.network import LAYERS, Layer
 from refquant.hardware.step.progress import S32, S48, Codes, Progress
-from refquant.integers import IntFormat, multiplier_from_scale
+from refquant.integers import IntFormat
+from refquant.integers.fixed import along
 
 BITS, LEVELS = 3, 7
 FRACTION_BITS = 12  # of G-STE's slopes and sums
@@ -31,7 +31,7 @@ REACHED = "at_or_above"
 def weight(step: Progress, layer: Layer) -> Codes:
     if layer.name != INNER:
         return weight_in_8_bits(step, layer)
-    found = entropy_weight(step.state[f"{INNER}_w"], bits=BITS, variant="paper", rounding="half_even")
+    found = n2uq_weight.weight(step.state[f"{INNER}_w"], bits=BITS, variant="paper", rounding="half_even")
     codes = step.put(f"{INNER}_w_codes", found.codes, IntFormat(BITS + 1))
     return Codes(codes, step.put_scale(f"{INNER}_w_codes_scale", Fraction(1, LEVELS)))
 
@@ -42,7 +42,7 @@ def weight_gradient(step: Progress, layer: Layer, dw: np.ndarray, scale: Fractio
         return identity(step, layer, dw, scale)
     w = step.state[f"{INNER}_w"].astype(np.int64)
     count, halves = w[0].size, 1 << (BITS - 1)
-    magnitude = np.abs(w).reshape(len(w), -1).sum(1).reshape(-1, 1, 1, 1)
+    magnitude = along(n2uq_weight.magnitudes(w), 0, w.ndim)
     inside = np.abs(w) * halves * count <= LEVELS * magnitude
     factor = np.where(magnitude > 0, LEVELS * magnitude, halves * count)  # a filter of zeros: sf = 1
     g = np.where(inside, _divided(dw.astype(object) * (halves * count << MASTER_BITS), factor), 0)
@@ -82,11 +82,9 @@ def activation_gradient(step: Progress, layer: Layer, dx: np.ndarray, scale: Fra
     name, one = layer.name, 1 << FRACTION_BITS
     acc_scale, y_scale = step.scale(f"{name}_acc_scale"), step.scale(f"{name}_y_codes_scale")
     bounds = step.tensors[f"{name}_bounds"]
-    slopes = [multiplier_from_scale(Fraction(one, int(length))) for length in np.diff(bounds.astype(np.int64))]
-    multiplier, shift = (np.array(part) for part in zip(*slopes, strict=True))
-    found = n2uq.backward(dx, step.tensors[f"{name}_acc"], step.tensors[f"{name}_thresholds"][None], bounds, multiplier,
-                          shift, bits=BITS, fraction_bits=FRACTION_BITS, reached=REACHED, rounding="half_even",
-                          dx_format=S32)
+    found = n2uq.backward(dx, step.tensors[f"{name}_acc"], step.tensors[f"{name}_thresholds"][None], bounds,
+                          *n2uq.slopes(bounds, FRACTION_BITS), bits=BITS, fraction_bits=FRACTION_BITS, reached=REACHED,
+                          rounding="half_even", dx_format=S32)
     of_z = scale * y_scale / one
     unit = _unit(step, layer, acc_scale)
     learn(step, f"{name}_a", found.da, of_z / unit)

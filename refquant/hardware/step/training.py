@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -71,9 +72,11 @@ def images(batch: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def train(method: Method, state: Arrays, *, batch: int, seed: int, start: int, count: int, rate: int,
-          learned_rate: int) -> Arrays:
-    """The state after ``count`` steps from step ``start`` on."""
+          learned_rate: int, done: Callable[[], None] = lambda: None) -> Arrays:
+    """The state after ``count`` steps from step ``start`` on.  done : called after each."""
+    tables = constants(method, batch)
     for step in range(start, start + count):
-        _, state = steps(method, constants(method, batch), state, [images(batch, seed, step)],
-                         [random_bits(method, batch, seed, step)], rate, learned_rate)
+        _, state = steps(method, tables, state, [images(batch, seed, step)], [random_bits(method, batch, seed, step)],
+                         rate, learned_rate)
+        done()
     return state
