@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from refquant.golden import schema
+from refquant.golden.families.remembering import remembering
 from refquant.golden.operation import Arrays, Attrs, Mutant, Operation, Stimulus
 from refquant.hardware.scaling import scaled
 from refquant.integers.accumulator import Accumulator
@@ -103,23 +104,12 @@ def _copy(attrs: Attrs, inputs: dict[str, Any], gradient: str) -> list[Any]:
     return _weight_copies(g, multiplier, shift, attrs["rounding"])
 
 
-def _remembering(function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-    """``function`` that knows its last answer."""
-    last: list[Any] = [None, None]
-
-    def answered(*arguments):
-        if arguments != last[0]:
-            last[:] = arguments, function(*arguments)
-        return last[1]
-    return answered
-
-
-@_remembering
+@remembering
 def _input_copies(g, rbits, multiplier, shift, n, bits):
     return _nested(lambda code, r: scalar.input_copy(code, multiplier, shift, r, n, bits), g, rbits)
 
 
-@_remembering
+@remembering
 def _weight_copies(g, multiplier, shift, rounding):
     return _nested(lambda code: scalar.weight_copy(code, multiplier, shift, rounding), g)
 
@@ -145,18 +135,13 @@ KNOWN = 4  # answers that are remembered: a mutant of one gradient asks for two,
 
 def _knowing(accumulate: Accumulate) -> Accumulate:
     """``accumulate`` that knows its last answers: most mutants ask for the same accumulators again."""
-    known: dict[Any, np.ndarray] = {}
+    def question(attrs, inputs, copy, accumulator):
+        return (repr([item for item in attrs.items() if item[0] not in UNSEEN]), accumulator,
+                *((array.dtype.str, array.shape, array.tobytes())
+                  for array in (copy, inputs["in_x"], inputs["in_w"])))
 
-    def answered(attrs, inputs, copy, accumulator):
-        question = (repr([item for item in attrs.items() if item[0] not in UNSEEN]), accumulator,
-                    *((array.dtype.str, array.shape, array.tobytes())
-                      for array in (copy, inputs["in_x"], inputs["in_w"])))
-        if question not in known:
-            if len(known) == KNOWN:
-                del known[next(iter(known))]
-            known[question] = accumulate(attrs, inputs, copy, accumulator)
-        return known[question].copy()
-    return answered
+    known = remembering(accumulate, question, KNOWN)
+    return lambda *arguments: known(*arguments).copy()
 
 
 def operation(name: str, summary: str, layer: Layer, stimuli: Callable[[int, int], Iterator[Stimulus]],

@@ -13,6 +13,7 @@ import numpy as np
 
 from refquant.golden import schema
 from refquant.golden.families import product_mutants, requantization, requantization_mutants
+from refquant.golden.families.remembering import remembering
 from refquant.golden.operation import Arrays, Attrs, Mutant, Operation, Stimulus
 from refquant.integers.accumulator import Accumulator
 from refquant.integers.formats import IntFormat
@@ -83,20 +84,13 @@ def operation(name: str, summary: str, product: Product, stimuli: Callable[[int,
 
 def _remembering(accumulate: Callable) -> Callable:
     """``accumulate`` that knows its last answer: most mutants ask for the same accumulators again."""
-    last: dict[Any, Any] = {}
+    def question(attrs, inputs):
+        return (repr([item for item in attrs.items() if item[0] not in requantization.ATTRIBUTES]),
+                *((name, array.dtype.str, array.shape, array.tobytes()) for name, array in inputs.items()
+                  if name not in requantization.TENSORS))
 
-    def answer(attrs, inputs):
-        question = (repr([item for item in attrs.items() if item[0] not in requantization.ATTRIBUTES]),
-                    *((name, array.dtype.str, array.shape, array.tobytes()) for name, array in inputs.items()
-                      if name not in requantization.TENSORS))
-        found = last.get(question)
-        if found is None:
-            found = accumulate(attrs, inputs)
-            last.clear()
-            last[question] = found
-        return tuple(array.copy() for array in found)
-
-    return answer
+    known = remembering(accumulate, question)
+    return lambda attrs, inputs: tuple(array.copy() for array in known(attrs, inputs))
 
 
 def accumulator(attrs: Attrs) -> Accumulator:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from refquant.golden.families import natural
-from refquant.golden.families.trajectories import remembering
+from refquant.golden.families.remembering import remembering_case
 from refquant.golden.mutants import operand
 from refquant.golden.operation import Arrays, Attrs, Mutant, Note
 from refquant.golden.stimuli import Draw, Shape
@@ -33,7 +33,7 @@ def ties() -> np.ndarray:
     return np.arange(-120, 120).reshape(12, 20)
 
 
-@remembering
+@remembering_case
 def highest(attrs: Attrs, inputs: dict[str, Any], note: Note) -> int:
     """T by the scalar model."""
     return scalar.highest(np.array(inputs["in_w"]).ravel().tolist(), inputs["in_tanh"], note=note)

@@ -1,34 +1,18 @@
-"""What the operations of several training steps share: the scalar model's steps, random bits, natural tensors.
+"""What the operations of several training steps share: random bits, natural tensors.
 
 A trajectory takes tensors of a row a step, [T, N], and a state that every step hands to the next.
 """
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from refquant.golden.families import chance, natural
 from refquant.golden.mutants import operand
-from refquant.golden.operation import Arrays, Attrs, Mutant, Note
+from refquant.golden.operation import Arrays, Attrs, Mutant
 from refquant.integers.rounding import floor
 from refquant.integers.stochastic import Stochastic
-from refquant.scalar.steps import silent
-
-
-def remembering(compute: Callable[[Attrs, dict[str, Any], Note], Any]) -> Callable[[Attrs, dict[str, Any], Note], Any]:
-    """``compute(attrs, inputs, note)`` that knows its last answer: every element of a case asks for the same steps."""
-    last: list[Any] = []
-
-    def answer(attrs, inputs, note):
-        if note is not silent:  # whose steps are to be told again
-            return compute(attrs, inputs, note)
-        if last[:2] != [attrs, inputs]:
-            last[:] = [attrs, inputs, compute(attrs, inputs, note)]
-        return last[2]
-
-    return answer
 
 
 def _flat(mutant: Mutant, bits: str) -> Mutant:

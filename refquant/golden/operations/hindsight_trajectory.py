@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from refquant.golden import schema
 from refquant.golden.families import hindsight_codes, hindsight_ranges, hindsight_stimuli
-from refquant.golden.families.trajectories import remembering
+from refquant.golden.families.remembering import remembering_case
 from refquant.golden.operation import FLAGS, Operation, dtype_of
 from refquant.hardware import hindsight
 from refquant.integers.formats import IntFormat
@@ -42,7 +42,7 @@ def reference(attrs, inputs):
     return {name: array.astype(dtype_of(formats[name])) for name, array in results.items()}
 
 
-@remembering
+@remembering_case
 def _steps(attrs, inputs, note):
     return scalar.steps(inputs["in_acc"], inputs["state0_range"], attrs["first"], attrs["bits"],
                         attrs["fraction_bits"], attrs["momentum"], note=note)

@@ -8,7 +8,7 @@ import numpy as np
 
 from refquant.golden import schema
 from refquant.golden.families import int4_codes, int4_steps, int4_stimuli
-from refquant.golden.families.trajectories import remembering
+from refquant.golden.families.remembering import remembering_case
 from refquant.golden.operation import FLAGS, Operation
 from refquant.hardware import int4
 from refquant.integers.formats import IntFormat
@@ -36,12 +36,12 @@ def reference(attrs, inputs):
     return int4_codes.results(attrs, steps)
 
 
-@remembering
+@remembering_case
 def _steps(attrs, inputs, note):
     return scalar.steps(inputs["in_g"], inputs["state0_clip_factor"][0], attrs["bits"], note=note)
 
 
-@remembering
+@remembering_case
 def _codes(attrs, inputs, note):
     """For each step its codes and their flags."""
     rows = [[_code(attrs, inputs, step, t, i, note) for i in range(len(inputs["in_g"][t]))]

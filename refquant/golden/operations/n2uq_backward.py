@@ -13,6 +13,7 @@ import numpy as np
 from refquant.golden import schema
 from refquant.golden.families import n2uq_gradient_mutants
 from refquant.golden.families import n2uq_stimuli as of
+from refquant.golden.families.remembering import remembering
 from refquant.golden.operation import Operation, Stimulus
 from refquant.golden.stimuli import Draw
 from refquant.hardware import n2uq
@@ -49,7 +50,7 @@ def element(attrs, inputs, tensor, index, note):
         return {tensor: scalar.input_gradient(
             g, acc, inputs["in_bounds"], inputs["in_multiplier"], inputs["in_shift"], reached=attrs["reached"],
             dx_format=attrs["dx_format"], rounding=attrs["rounding"], note=note)}
-    whole = _sums_over_all(attrs, inputs, tensor, note) if note is not silent else _last(attrs, inputs)
+    whole = _all_sums(attrs, inputs) if note is silent else _sums_over_all(attrs, inputs, tensor, note)
     return {tensor: whole[tensor][index[0]]}
 
 
@@ -65,18 +66,11 @@ def _sums_over_all(attrs, inputs, tensor, note) -> dict[str, list[int]]:
     return {"mid_sums": sums, "mid_moments": moments, "out_da": da, "out_dstart": [dstart], "out_dscale1": [dscale1]}
 
 
-_answers: dict[str, dict[str, list[int]]] = {}
-
-
-def _last(attrs, inputs) -> dict[str, list[int]]:
-    """The same without a word, remembered: all elements of a case ask for the same sums."""
-    question = repr((attrs, inputs))
-    if question not in _answers:
-        answer = (_sums_over_all(attrs, inputs, "out_da", silent)
-                  | _sums_over_all(attrs, inputs, "out_dscale2", silent))
-        _answers.clear()
-        _answers[question] = answer
-    return _answers[question]
+@remembering
+def _all_sums(attrs, inputs) -> dict[str, list[int]]:
+    """All of them, without a word."""
+    return (_sums_over_all(attrs, inputs, "out_da", silent)
+            | _sums_over_all(attrs, inputs, "out_dscale2", silent))
 
 
 def stimuli(level, seed):
