@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import config, prange
 
-from refquant.gemm.compiling import compiled, threads_for
+from refquant.compiling import compiled, threads_for
 from refquant.integers.accumulator import Accumulator
 
 NOT_COMPILED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import numpy as np
 from numba import config, prange
 from numba.extending import register_jitable
 
-from refquant.gemm.compiling import compiled
+from refquant.compiling import compiled
 
 NOT_COMPILED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]
 

@@ -7,7 +7,7 @@ import warnings
 import numba
 import pytest
 
-from refquant.gemm import compiling
+from refquant import compiling
 
 
 def run(code, **environment):
@@ -101,7 +101,7 @@ def test_numba_without_a_place_for_its_cache_still_compiles(tmp_path):
     """The code comes from a string, for which Numba has no cache file: once by Numba's own error."""
     code = """
 import warnings
-from refquant.gemm.compiling import compiled
+from refquant.compiling import compiled
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     kernels = [compiled(lambda x: x + 1), compiled(lambda x: x + 2)]
@@ -113,7 +113,7 @@ with warnings.catch_warnings(record=True) as caught:
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 def test_numba_caches_on_disk(tmp_path):
-    (tmp_path / "one_kernel.py").write_text("from refquant.gemm.compiling import compiled\n\n\n"
+    (tmp_path / "one_kernel.py").write_text("from refquant.compiling import compiled\n\n\n"
                                             "@compiled\ndef twice(x):\n    return 2 * x\n")
     code = "import one_kernel; print(one_kernel.twice(21))"
     for _ in range(2):
