@@ -16,6 +16,7 @@ from refquant.gemm import gather
 from refquant.gemm.geometry import DENSE, Geometry
 from refquant.gemm.product import INT32_WRAP, check_bias, check_operand, check_zero_points, multiply
 from refquant.integers.accumulator import Accumulator
+from refquant.integers.formats import IntFormat
 
 Product = tuple[np.ndarray, np.ndarray]
 
@@ -29,7 +30,8 @@ def conv(x: ArrayLike, w: ArrayLike, geometry: Geometry = DENSE, *, x_zero_point
     """
     x, w = _centred(x, "x", x_zero_point), _centred(w, "w", w_zero_point)
     bias = check_bias(bias, len(w))
-    acc, overflowed = gather.forward(x, w, geometry, lambda a, b, outputs: _product(a, b, accumulator, bias[outputs]))
+    acc, overflowed = gather.forward(x, w, geometry, lambda a, b, outputs: multiply(a, b, 0, 0, None if bias is None else bias[outputs],
+                                                                          accumulator))
     return acc, overflowed
 
 
@@ -37,7 +39,7 @@ def conv_input_gradient(g: ArrayLike, w: ArrayLike, size: tuple[int, int], geome
                         g_zero_point: int = 0, w_zero_point: int = 0, accumulator: Accumulator = INT32_WRAP) -> Product:
     """``(acc, overflowed)`` [B, C, H, W]: what the output gradient ``g`` [B, O, OH, OW] says of x; size: (H, W)."""
     g, w = _centred(g, "g", g_zero_point), _centred(w, "w", w_zero_point)
-    acc, overflowed = gather.input_gradient(g, w, size, geometry, lambda a, b, _: _product(a, b, accumulator))
+    acc, overflowed = gather.input_gradient(g, w, size, geometry, lambda a, b, _: multiply(a, b, 0, 0, None, accumulator))
     return acc, overflowed
 
 
@@ -47,27 +49,28 @@ def conv_weight_gradient(x: ArrayLike, g: ArrayLike, kernel: tuple[int, int], ge
     """``(acc, overflowed)`` [O, C/groups, KH, KW]: what ``g`` [B, O, OH, OW] says of w; kernel: (KH, KW)."""
     x, g = _centred(x, "x", x_zero_point), _centred(g, "g", g_zero_point)
     shape = (g.shape[1], x.shape[1] // geometry.groups, *kernel)
-    acc, overflowed = gather.weight_gradient(x, g, shape, geometry, lambda a, b, _: _product(a, b, accumulator))
+    acc, overflowed = gather.weight_gradient(x, g, shape, geometry, lambda a, b, _: multiply(a, b, 0, 0, None, accumulator))
     return acc, overflowed
 
 
 def conv_bias_gradient(g: ArrayLike, *, g_zero_point: int = 0, accumulator: Accumulator = INT32_WRAP) -> Product:
     """``(acc, overflowed)`` [O]: the sum of ``g`` [B, O, OH, OW] over images and positions."""
     gradient = gather.channels_first(_centred(g, "g", g_zero_point))
-    acc, overflowed = _product(gradient, np.ones((gradient.shape[1], 1), np.int32), accumulator)
+    acc, overflowed = multiply(gradient, np.ones((gradient.shape[1], 1), np.int8), 0, 0, None, accumulator)
     return acc[:, 0], overflowed[:, 0]
 
 
 def _centred(values: ArrayLike, name: str, zero_point: ArrayLike) -> np.ndarray:
-    """``values``, four-dimensional, less their zero point (for w, one or one for each output channel), in int32."""
+    """``values``, four-dimensional, less their zero point (for w, one or one for each output channel).
+
+    In the narrowest type at hand: as they are where there is nothing to subtract.
+    """
     array = check_operand(values, name)
     if array.ndim != 4:
         raise ValueError(f"{name} has shape {array.shape}: expected four dimensions")
     outer = len(array) if name == "w" else 1
     points = check_zero_points(zero_point, f"{name}_zero_point", outer, array.shape[1])
-    return array.astype(np.int32) - points.astype(np.int32).reshape(-1, 1, 1, 1)
-
-
-def _product(a: np.ndarray, b: np.ndarray, accumulator: Accumulator, bias: np.ndarray | None = None) -> Product:
-    no_rows, no_columns = np.zeros((len(a), 1), np.int64), np.zeros(b.shape[1], np.int64)
-    return multiply(a, b, no_rows, no_columns, no_columns if bias is None else bias, accumulator)
+    if not np.any(points):
+        return array
+    centred = array.astype(np.int32) - np.asarray(points, np.int32).reshape(-1, 1, 1, 1)
+    return centred.astype(np.int16) if IntFormat(16).contains(centred) else centred

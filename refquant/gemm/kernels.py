@@ -1,92 +1,221 @@
-"""Compiled integer products, equal to `reference` on everything.
+"""Which compiled kernel computes a product exactly, and the slow exact ones; all equal to `reference` on everything.
 
-Rows run in parallel, the contraction in the middle, columns innermost: the inner loop runs along contiguous memory,
-so it vectorises. Zero points are subtracted first. No sum depends on the number of threads, since each element is
-summed by one of them, in order.
+Whether a sum can leave 32 bits is decided before it is made, from a bound on every partial sum:
+
+    |bias| + k * max|a - za| * max|b - zb|
+
+int32     the bound is below 2^31: sums modulo 2^32 are the sums themselves                        (`blocked`)
+few_rows  the same, for one or two rows: b is read where it lies                                   (`few_rows`)
+blocks    the contraction is cut into blocks that fit 32 bits, and these are added in 64           (`blocked`)
+int64     operands so wide that a block would be only a few terms
+running   saturated after every addition, or an error at the first partial sum that does not fit: in the order of k
+
+int32 and blocks serve every policy whose outcome the exact total decides, and, where the bound shows that no partial
+sum can leave the accumulator, every policy.
 """
 from __future__ import annotations
 
-import numpy as np
-from numba import config, prange
+import functools
+from typing import NamedTuple
 
-from refquant.compiling import compiled, threads_for
+import numpy as np
+from numba import config, get_num_threads, prange
+
+from refquant.compiling import SMALL, compiled, threads_for
+from refquant.gemm.blocked import BLOCK, product, product_on_threads
+from refquant.gemm.few_rows import few_rows
+from refquant.gemm.product import ZeroPoint
+from refquant.gemm.tile import QUADS
 from refquant.integers.accumulator import Accumulator
 
 NOT_COMPILED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]
-ROWS = 4  # rows of a tile: each row of b that is read serves this many
+FEWEST_TERMS = 16  # of a block worth its overhead
+FEW_ROWS = 2
+RANGES = {np.dtype(t): (int(np.iinfo(t).min), int(np.iinfo(t).max)) for t in (np.int8, np.uint8, np.int16, np.uint16, np.int32)}
 
 
-def matmul_total(a, b, za, zb, bias, accumulator: Accumulator) -> tuple[np.ndarray, np.ndarray]:
-    """The exact totals, fitted into ``accumulator`` at the end: the policies wrap and saturate_final."""
-    a, b = a.astype(np.int32) - za.astype(np.int32), b.astype(np.int32) - zb.astype(np.int32)
-    largest = _max_abs(a) * _max_abs(b)
-    total = np.empty((a.shape[0], b.shape[1]), np.int64)
-    terms = (2**31 - 1) // max(largest, 1)  # so many products of this size fit int32
+class Choice(NamedTuple):
+    """The kernel for a product, and the bound that proves it exact."""
+
+    kernel: str
+    bound: int
+    terms: int = BLOCK  # of a block
+
+    def __str__(self) -> str:
+        how = {"int32": f"int32, by {'quads of bytes' if QUADS else 'pairs'}", "blocks":
+               f"int64, in blocks of {self.terms} terms"}.get(self.kernel, self.kernel)
+        return f"{how}: no partial sum exceeds {self.bound}"
+
+
+def choice(a: np.ndarray, b: np.ndarray, za: ZeroPoint, zb: ZeroPoint, bias: np.ndarray | None,
+           accumulator: Accumulator) -> Choice:
+    """The kernel for these operands: from what their types can hold, or where that is too much, from what they do."""
+    if bias is None and type(za) is type(zb) is int:
+        chosen = _by_type(a.dtype, b.dtype, min(len(a), FEW_ROWS + 1), a.shape[1], za, zb, accumulator)
+        if chosen is not None:
+            return chosen
+    start = 0 if bias is None else int(np.abs(bias).max(initial=0))
+    few = len(a) <= FEW_ROWS and a.itemsize == b.itemsize == 1 and type(za) is type(zb) is int
+    return _choice(_ends(a, za), _ends(b, zb), a.shape[1], start, few, accumulator)
+
+
+@functools.lru_cache(maxsize=256)
+def _by_type(a: np.dtype, b: np.dtype, rows: int, k: int, za: int, zb: int, accumulator: Accumulator) -> Choice | None:
+    """The choice that holds for every matrix of these types, if that is a kernel in int32."""
+    low_a, high_a, low_b, high_b = *RANGES[a], *RANGES[b]
+    few = rows <= FEW_ROWS and a.itemsize == b.itemsize == 1
+    chosen = _choice((za - low_a, high_a - za), (zb - low_b, high_b - zb), k, 0, few, accumulator)
+    return chosen if chosen.kernel in ("int32", "few_rows") else None
+
+
+def _choice(ends_a: tuple[int, int], ends_b: tuple[int, int], k: int, start: int, few: bool,
+            accumulator: Accumulator) -> Choice:
+    """ends: how far an operand, less its zero point, reaches below and above 0. start: the largest |bias|."""
+    largest = max(ends_a) * max(ends_b)
+    bound = start + k * largest
+    if accumulator.overflow in ("saturate_running", "error") and bound > accumulator.format.qmax:
+        return Choice("running", bound)
+    int16 = max(ends_a[0], ends_b[0]) <= 1 << 15 and max(ends_a[1], ends_b[1]) < 1 << 15
+    if bound < 1 << 31 and int16:
+        return Choice("few_rows" if few else "int32", bound)
+    terms = ((1 << 31) - 1) // max(largest, 1) // 4 * 4
+    return Choice("blocks", bound, min(terms, BLOCK)) if int16 and terms >= FEWEST_TERMS else Choice("int64", bound)
+
+
+def _ends(x: np.ndarray, zero_point: ZeroPoint) -> tuple[int, int]:
+    """How far x - zero_point reaches below and above 0."""
+    if x.size == 0:
+        return 0, 0
+    difference = x if type(zero_point) is int else centred(x, zero_point)
+    minus = zero_point if type(zero_point) is int else 0
+    return minus - int(difference.min()), int(difference.max()) - minus
+
+
+def multiply(a: np.ndarray, b: np.ndarray, za: ZeroPoint, zb: ZeroPoint, bias: np.ndarray | None,
+             accumulator: Accumulator, chosen: Choice) -> tuple[np.ndarray, np.ndarray]:
+    """``(acc, overflowed)`` of `refquant.gemm.matmul` by the kernel that `choice` found for these arguments."""
+    if chosen.kernel == "running":
+        return _running(a, b, za, zb, bias, accumulator)
+    total = _TOTALS[chosen.kernel](a, b, za, zb, chosen)
+    if bias is not None:
+        total += bias.astype(total.dtype)
+    if chosen.bound < 1 << accumulator.bits - 1:
+        held = total if accumulator.bits == 32 and total.itemsize == 4 else total.astype(accumulator.format.dtype)
+        return held, np.zeros(total.shape, np.bool_)
+    return accumulator.fit(total.astype(np.int64, copy=False))
+
+
+def _int32(a, b, za, zb, chosen: Choice) -> np.ndarray:
+    if not (a.itemsize == b.itemsize == 1 and type(za) is type(zb) is int):
+        a, b, za, zb = _int16(a, za), _int16(b, zb), 0, 0
+    return _blocked(a, b, za, zb, BLOCK, np.empty((len(a), b.shape[1]), np.int32))
+
+
+def _few_rows(a, b, za, zb, chosen: Choice) -> np.ndarray:
+    b, across = _as_it_lies(b)
+    out = np.zeros((len(a), b.shape[1 if across else 0]), np.int32)
+    few_rows(centred(a, za), b.view(np.uint8), across, *_unsigned(b, zb), out)
+    return out
+
+
+def _blocks(a, b, za, zb, chosen: Choice) -> np.ndarray:
+    return _blocked(_int16(a, za), _int16(b, zb), 0, 0, chosen.terms, np.empty((len(a), b.shape[1]), np.int64))
+
+
+def _int64(a, b, za, zb, chosen: Choice) -> np.ndarray:
+    total = np.zeros((len(a), b.shape[1]), np.int64)
     with threads_for(a.size * b.shape[1]):
-        if terms >= 256 and max(_max_abs(a), _max_abs(b)) < 1 << 15:
-            _sum_int32(a.astype(np.int16), b.astype(np.int16), bias.astype(np.int64), terms, total)
-        else:
-            _sum_int64(a, b, bias.astype(np.int64), total)
-    return accumulator.fit(total)
+        _sum_int64(np.ascontiguousarray(centred(a, za)), np.ascontiguousarray(centred(b, zb)), total)
+    return total
 
 
-def matmul_running(a, b, za, zb, bias, accumulator: Accumulator) -> tuple[np.ndarray, np.ndarray]:
+_TOTALS = {"int32": _int32, "few_rows": _few_rows, "blocks": _blocks, "int64": _int64}
+
+
+def _blocked(a, b, za: int, zb: int, block: int, out: np.ndarray) -> np.ndarray:
+    """`blocked.product` of two matrices of bytes, or of int16, on as many threads as pay."""
+    (m, k), n = a.shape, b.shape[1]
+    x, a_along = _as_it_lies(a)
+    y, b_across = _as_it_lies(b)
+    word = UNSIGNED[a.itemsize]
+    operands = (x.view(word).reshape(-1), _every(k if a_along else m, m if a_along else k), a_along, *_unsigned(a, za),
+                y.view(word).reshape(-1), _every(n if b_across else k, k if b_across else n), not b_across,
+                *(_signed(b, zb) if QUADS and b.itemsize == 1 else _unsigned(b, zb)), k, block)
+    if m * k * n < SMALL or get_num_threads() == 1:
+        product(*operands, out)
+    else:
+        product_on_threads(*operands, get_num_threads(), out)
+    return out
+
+
+def _as_it_lies(x: np.ndarray) -> tuple[np.ndarray, bool]:
+    """``x``, or else its transpose, contiguous, and whether it is x; copied only where it is neither."""
+    if x.flags.c_contiguous:
+        return x, True
+    return (x.T, False) if x.flags.f_contiguous else (np.ascontiguousarray(x), True)
+
+
+UNSIGNED = {1: np.uint8, 2: np.uint16}
+SIGN, NO_SIGN, NO_FLIP = np.uint8(128), np.uint8(0), np.uint16(0)
+
+
+def _unsigned(x: np.ndarray, zero_point: int) -> tuple[np.unsignedinteger, int]:
+    """``(flip, minus)``: an element less its zero point is ``(its bits ^ flip) - minus``, the bits read as unsigned.
+
+    (Of int16, the low 16 bits of that.)
+    """
+    if x.itemsize > 1:
+        return NO_FLIP, zero_point
+    return (SIGN, zero_point + 128) if x.dtype == np.int8 else (NO_SIGN, zero_point)
+
+
+def _signed(x: np.ndarray, zero_point: int) -> tuple[np.unsignedinteger, int]:
+    """As `_unsigned` for bytes, the flipped bits read as signed."""
+    return (SIGN, zero_point - 128) if x.dtype == np.uint8 else (NO_SIGN, zero_point)
+
+
+@functools.lru_cache(maxsize=64)
+def _every(stride: int, count: int) -> np.ndarray:
+    """The multiples of ``stride``: where the rows of a matrix lie."""
+    return np.arange(count) * stride
+
+
+def centred(x: np.ndarray, zero_point: ZeroPoint) -> np.ndarray:
+    """``x`` less its zero points (one, or an array that broadcasts), int32."""
+    return x.astype(np.int32) - np.asarray(zero_point, np.int32)
+
+
+def _int16(x: np.ndarray, zero_point: ZeroPoint) -> np.ndarray:
+    """`centred` where it fits int16; ``x`` itself where that is the same."""
+    if type(zero_point) is int and zero_point == 0:
+        return x.astype(np.int16, copy=False)
+    return centred(x, zero_point).astype(np.int16)
+
+
+def _running(a, b, za, zb, bias, accumulator: Accumulator) -> tuple[np.ndarray, np.ndarray]:
     """Saturated after every addition, in the order of k."""
-    a, b = a.astype(np.int32) - za.astype(np.int32), b.astype(np.int32) - zb.astype(np.int32)
     format = accumulator.format
-    held = np.empty((a.shape[0], b.shape[1]), np.int64)
+    held = np.empty((len(a), b.shape[1]), np.int64)
     overflowed = np.empty(held.shape, np.bool_)
+    bias = np.zeros(held.shape[1], np.int64) if bias is None else bias
     start = format.saturate(bias).astype(np.int64)
     with threads_for(a.size * b.shape[1]):
-        _sum_saturating(a, b, start, start != bias, np.int64(format.qmin), np.int64(format.qmax), held, overflowed)
+        _sum_saturating(np.ascontiguousarray(centred(a, za)), np.ascontiguousarray(centred(b, zb)), start,
+                        start != bias, np.int64(format.qmin), np.int64(format.qmax), held, overflowed)
     return held.astype(format.dtype), overflowed
 
 
-def _max_abs(x: np.ndarray) -> int:
-    return int(np.abs(x).max(initial=0))
-
-
 @compiled(parallel=True)
-def _sum_int32(a, b, start, terms, total):
-    """total[i, j] = start[j] + a[i] . b[:, j]; int16 operands, summed ``terms`` at a time in int32."""
-    m, k = a.shape
-    n = b.shape[1]
-    for tile in prange((m + ROWS - 1) // ROWS):
-        i0 = tile * ROWS
-        rows = min(ROWS, m - i0)
-        part = np.empty((ROWS, n), np.int32)
-        x = np.zeros(ROWS, np.int32)
-        for r in range(rows):
-            total[i0 + r] = start
-        for k0 in range(0, k, terms):
-            part[:] = 0
-            for p in range(k0, min(k0 + terms, k)):
-                for r in range(rows):
-                    x[r] = a[i0 + r, p]
-                x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
-                for j in range(n):
-                    y = np.int32(b[p, j])
-                    part[0, j] = np.int32(part[0, j] + x0 * y)
-                    part[1, j] = np.int32(part[1, j] + x1 * y)
-                    part[2, j] = np.int32(part[2, j] + x2 * y)
-                    part[3, j] = np.int32(part[3, j] + x3 * y)
-            for r in range(rows):
-                for j in range(n):
-                    total[i0 + r, j] += part[r, j]
-
-
-@compiled(parallel=True)
-def _sum_int64(a, b, start, total):
-    """total[i, j] = start[j] + a[i] . b[:, j]; int32 operands of at most 18 bits."""
+def _sum_int64(a, b, total):
+    """total[i, j] += a[i] . b[:, j]; int32 operands of at most 18 bits."""
     m, k = a.shape
     n = b.shape[1]
     for i in prange(m):
-        for j in range(n):
-            total[i, j] = start[j]
+        row = total[i]
         for p in range(k):
-            x = np.int64(a[i, p])
+            x, other = np.int64(a[i, p]), b[p]
             for j in range(n):
-                total[i, j] += x * b[p, j]
+                row[j] += x * other[j]
 
 
 @compiled(parallel=True)

@@ -1,6 +1,8 @@
 """The one entry point of the integer matrix product, and the one place where a kernel is chosen."""
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -9,6 +11,8 @@ from refquant.integers.accumulator import Accumulator, least_safe_bits
 from refquant.integers.formats import as_int64, as_integers
 
 INT32_WRAP = Accumulator(32, "wrap")
+
+ZeroPoint = int | np.ndarray
 
 
 def matmul(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_point: ArrayLike = 0,
@@ -34,19 +38,24 @@ def matmul(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_po
     OverflowError
         Under the policy "error".
     """
-    a, b, za, zb, bias = _checked(a, b, a_zero_point, b_zero_point, bias)
-    return multiply(a, b, za, zb, bias, accumulator)
+    return multiply(*_checked(a, b, a_zero_point, b_zero_point, bias), accumulator)
 
 
-def _checked(a, b, a_zero_point, b_zero_point, bias) -> tuple[np.ndarray, ...]:
+def path(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_point: ArrayLike = 0,
+         bias: ArrayLike | None = None, accumulator: Accumulator = INT32_WRAP) -> str:
+    """Which kernel `matmul` takes for these arguments, and the bound on every partial sum that makes it exact."""
+    return str(_kernel(*_checked(a, b, a_zero_point, b_zero_point, bias), accumulator)[1])
+
+
+def _checked(a, b, a_zero_point, b_zero_point, bias):
     """The arguments of `multiply`, from those of `matmul`."""
     a, b = check_operand(a, "a"), check_operand(b, "b")
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"a has shape {a.shape} and b has shape {b.shape}: expected [M, K] and [K, N]")
     m, n = a.shape[0], b.shape[1]
-    za = check_zero_points(a_zero_point, "a_zero_point", m, a.shape[1]).reshape(-1, 1)
+    za = check_zero_points(a_zero_point, "a_zero_point", m, a.shape[1])
     zb = check_zero_points(b_zero_point, "b_zero_point", n, b.shape[0])
-    return a, b, za, zb, check_bias(bias, n)
+    return a, b, za if isinstance(za, int) else za.reshape(-1, 1), zb, check_bias(bias, n)
 
 
 def accumulator_bits(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_point: ArrayLike = 0,
@@ -54,29 +63,44 @@ def accumulator_bits(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0,
     """The fewest bits of a signed accumulator that holds every partial sum of `matmul` of these operands."""
     a, b, za, zb, bias = _checked(a, b, a_zero_point, b_zero_point, bias)
     a, b = a.astype(np.int64) - za, b.astype(np.int64) - zb
+    bias = np.zeros(b.shape[1], np.int64) if bias is None else bias
     return max((least_safe_bits((row[:, None] * b).T, bias) for row in a), default=1)
 
 
-def multiply(a, b, za, zb, bias, accumulator: Accumulator) -> tuple[np.ndarray, np.ndarray]:
-    """`matmul` of operands that have been checked: integers of at most 18 bits, za [M, 1], zb [N], bias [N]."""
-    return _kernel(a, b, accumulator)(a, b, za, zb, bias, accumulator)
+def multiply(a: np.ndarray, b: np.ndarray, za: ZeroPoint, zb: ZeroPoint, bias: np.ndarray | None,
+             accumulator: Accumulator) -> tuple[np.ndarray, np.ndarray]:
+    """`matmul` of operands that have been checked: integers of at most 16 bits, za an int or [M, 1], zb an int or [N],
+    bias int64 [N] or None."""
+    kernel, chosen = _kernel(a, b, za, zb, bias, accumulator)
+    return kernel(a, b, za, zb, bias, accumulator, chosen)
 
 
-def _kernel(a: np.ndarray, b: np.ndarray, accumulator: Accumulator):
-    """Small products take the plain reference, whose code is at hand; others a compiled kernel, with equal bits.
+def _kernel(a, b, za, zb, bias, accumulator: Accumulator):
+    """``(kernel, why)``. Small products take the plain reference, whose code is at hand; others what `kernels` finds.
 
     The reference takes a row at a time, so one of many rows is not small.
     """
     if a.shape[0] <= 64 and a.shape[0] * b.size < 1 << 15:
-        return _plain
-    from refquant.gemm import kernels  # imports Numba
+        return _plain, "reference: the product is small"
+    kernels = _kernels()
+    if kernels.NOT_COMPILED:
+        return _plain, "reference: nothing is compiled"
+    chosen = kernels.choice(a, b, za, zb, bias, accumulator)
+    if chosen.kernel == "running" and accumulator.overflow == "error":
+        return _plain, f"reference: partial sums may reach {chosen.bound}, each is looked at"
+    return kernels.multiply, chosen
 
-    if accumulator.overflow == "error" or kernels.NOT_COMPILED:
-        return _plain
-    return kernels.matmul_running if accumulator.overflow == "saturate_running" else kernels.matmul_total
+
+@functools.cache
+def _kernels():
+    """The compiled kernels, which import Numba."""
+    from refquant.gemm import kernels
+
+    return kernels
 
 
-def _plain(a, b, za, zb, bias, accumulator):
+def _plain(a, b, za, zb, bias, accumulator, chosen):
+    bias = np.zeros(b.shape[1], np.int64) if bias is None else bias
     return reference_matmul(a.astype(np.int64), b.astype(np.int64), za, zb, bias, accumulator)
 
 
@@ -91,8 +115,10 @@ def check_operand(values: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
-def check_zero_points(values: ArrayLike, name: str, outer: int, contraction: int) -> np.ndarray:
-    """Zero points [outer] in int64, or an error that tells when they seem to run along the contraction."""
+def check_zero_points(values: ArrayLike, name: str, outer: int, contraction: int) -> ZeroPoint:
+    """One zero point for all, or [outer] in int64, or an error that tells when they seem to run along the contraction."""
+    if type(values) is int and -(1 << 15) <= values < 1 << 16:
+        return values
     array = as_int64(values, name)
     if array.size and (int(array.min()) < -(1 << 15) or int(array.max()) >= 1 << 16):
         raise ValueError(f"{name} runs from {array.min()} to {array.max()}: expected at most 16 bits")
@@ -100,13 +126,13 @@ def check_zero_points(values: ArrayLike, name: str, outer: int, contraction: int
         along = " (it seems to run along the contraction, where it does not factor out of the sum)"
         raise ValueError(f"{name} has shape {array.shape}: expected one integer or [{outer}]"
                          f"{along if array.shape == (contraction,) else ''}")
-    return np.broadcast_to(array.reshape(-1), (outer,)) if array.size == 1 else array
+    return int(array.reshape(-1)[0]) if array.size == 1 else array
 
 
-def check_bias(bias: ArrayLike | None, n: int) -> np.ndarray:
-    """The bias [n] in int64, zeros for None, or an error."""
+def check_bias(bias: ArrayLike | None, n: int) -> np.ndarray | None:
+    """The bias [n] in int64, None for none, or an error."""
     if bias is None:
-        return np.zeros(n, np.int64)
+        return None
     array = as_int64(bias, "bias")
     if array.shape != (n,):
         raise ValueError(f"bias has shape {array.shape}: expected [{n}], one for each column of b or output channel")

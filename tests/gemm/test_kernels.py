@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refquant.gemm import kernels, matmul, reference_matmul
+from refquant.gemm import kernels, matmul, path, reference_matmul
 from refquant.integers import Accumulator
 
 POLICIES = ("wrap", "saturate_final", "saturate_running")
@@ -20,11 +20,11 @@ def drawn(shape, dtype, seed=0):
 
 def both(a, b, za, zb, bias, accumulator):
     """The compiled and the plain product of the same operands."""
-    kernel = kernels.matmul_running if accumulator.overflow == "saturate_running" else kernels.matmul_total
-    za = np.broadcast_to(np.asarray(za, np.int64), len(a)).reshape(-1, 1)
-    zb, bias = (np.broadcast_to(np.asarray(x, np.int64), b.shape[1]) for x in (zb, bias))
+    bias = np.broadcast_to(np.asarray(bias, np.int64), b.shape[1])
+    za = za if isinstance(za, int) else np.asarray(za).reshape(-1, 1)
     plain = reference_matmul(a.astype(np.int64), b.astype(np.int64), za, zb, bias, accumulator)
-    return kernel(a, b, za, zb, bias, accumulator), plain
+    chosen = kernels.choice(a, b, za, zb, bias, accumulator)
+    return kernels.multiply(a, b, za, zb, bias, accumulator, chosen), plain
 
 
 def check_equal(compiled, plain):
@@ -59,27 +59,60 @@ def test_anything(m, k, n, bits, policy, seed, za, zb, bias):
                       Accumulator(bits, policy)))
 
 
+def exactly(a, b, bits=64, **how):
+    """The accumulators of this width, and the kernel that gave them."""
+    acc, overflowed = matmul(a, b, accumulator=Accumulator(bits), **how)
+    assert not overflowed.any()
+    return acc, path(a, b, accumulator=Accumulator(bits), **how)
+
+
 @pytest.mark.parametrize("k", [131071, 131072, 131073, 262143])
 def test_the_int32_parts_of_a_long_sum_do_not_overflow(k):
-    """2^31 - 1 holds 131071 products of -128 * -128: the sum is cut there."""
-    a, b = np.full((2, k), -128, np.int8), np.full((k, 3), -128, np.int8)
+    """2^31 - 1 holds 131071 products of -128 * -128: beyond, the sum is cut."""
+    a, b = np.full((3, k), -128, np.int8), np.full((k, 3), -128, np.int8)
     b[:, 1] = 127
-    acc, overflowed = kernels.matmul_total(a, b, np.zeros((2, 1), int), np.zeros(3, int), np.zeros(3, int),
-                                           Accumulator(64))
-    assert acc.tolist() == [[16384 * k, -128 * 127 * k, 16384 * k]] * 2 and not overflowed.any()
+    acc, kernel = exactly(a, b)
+    assert acc.tolist() == [[16384 * k, -128 * 127 * k, 16384 * k]] * 3
+    assert kernel.startswith("int32" if k == 131071 else "int64, in blocks of 2048 terms")
 
 
-def test_a_zero_point_that_needs_17_bits_leaves_the_int32_path():
-    a, b = np.full((1, 400), 65535, np.uint16), np.full((400, 1), 65535, np.uint16)
-    acc, _ = kernels.matmul_total(a, b, np.array([[-32768]]), np.array([-32768]), np.zeros(1, int), Accumulator(64))
-    assert acc == 400 * 98303**2
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_how_many_rows_are_few(rows):
+    a, b = drawn((rows, 20_000), np.int8), drawn((20_000, 3), np.uint8)
+    for other in (b, np.asfortranarray(b)):
+        acc, kernel = exactly(a, other, 32, a_zero_point=5, b_zero_point=-7)
+        assert (acc == (a.astype(np.int64) - 5) @ (b.astype(np.int64) + 7)).all()
+        assert kernel.startswith("few_rows" if rows < 3 else "int32")
 
 
-def test_the_largest_int16_operands_take_the_wide_path():
-    for high, k in ((32767, 300), (-32768, 300), (2896, 256), (2897, 256)):  # 2896^2 * 256 < 2^31 < 2897^2 * 256
-        a, b = np.full((1, k), high, np.int16), np.full((k, 1), high, np.int16)
-        acc, _ = kernels.matmul_total(a, b, np.zeros((1, 1), int), np.zeros(1, int), np.zeros(1, int), Accumulator(64))
-        assert acc == k * high**2
+def test_a_zero_point_that_needs_17_bits_leaves_the_int16_path():
+    a, b = np.full((1, 33_000), 65535, np.uint16), np.full((33_000, 1), 65535, np.uint16)
+    acc, kernel = exactly(a, b, a_zero_point=-32768, b_zero_point=-32768)
+    assert acc == 33_000 * 98303**2 and kernel.startswith("int64:")
+
+
+@pytest.mark.parametrize("high, kernel", [(32767, "int64:"), (-32768, "int64:"), (11585, "int64, in blocks of 16 terms"),
+                                          (11586, "int64:"), (2896, "int64, in blocks of 256 terms"), (250, "int32")])
+def test_how_wide_operands_are_cut(high, kernel):
+    """A block of n terms needs n high^2 below 2^31: 11585^2 * 16 is, 11586^2 * 16 is not."""
+    a, b = np.full((1, 33_000), high, np.int16), np.full((33_000, 1), high, np.int16)
+    acc, taken = exactly(a, b)
+    assert acc == 33_000 * high**2 and taken.startswith(kernel), taken
+
+
+@pytest.mark.parametrize("policy", ["saturate_running", "error"])
+@pytest.mark.parametrize("bits, kernel", [(32, "int32"), (24, "int32"), (23, "running")])
+def test_order_matters_only_where_a_partial_sum_can_leave_the_accumulator(policy, bits, kernel):
+    """512 products of at most 128 * 128 reach 2^23: 24 bits hold one less, but no operand is -128 here."""
+    a, b = np.full((100, 512), 127, np.int8), np.full((512, 7), -127, np.int8)
+    fits = path(a.astype(np.int16), b.astype(np.int16), accumulator=Accumulator(bits, policy))
+    assert fits.startswith("reference" if (policy, kernel) == ("error", "running") else kernel)
+    if policy == "error" and bits == 23:
+        with pytest.raises(OverflowError):
+            matmul(a, b, accumulator=Accumulator(bits, policy))
+    else:
+        acc, overflowed = matmul(a, b, accumulator=Accumulator(bits, policy))
+        assert (acc == (-(1 << 22) if bits == 23 else -512 * 127**2)).all() and overflowed.all() == (bits == 23)
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one thread only")

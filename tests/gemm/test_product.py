@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refquant.gemm import accumulator_bits, matmul, product
+from refquant.gemm import accumulator_bits, matmul, path
 from refquant.integers import Accumulator
 from refquant.scalar.product import gemm_dw, gemm_dx, gemm_forward
 
@@ -193,14 +193,13 @@ def test_a_zero_point_a_row_and_a_column_broadcast_the_right_way():
 
 
 def test_large_products_are_compiled_and_small_ones_are_not():
-    small, large = np.zeros((2, 2), np.int8), np.zeros((181, 181), np.int8)
-    assert product._kernel(small, small, Accumulator()) is product._plain
+    small, large = np.zeros((2, 2), np.int8), np.full((181, 181), 127, np.int8)
+    assert path(small, small) == "reference: the product is small"
     from refquant.gemm import kernels
-    chosen = {policy: product._kernel(large, large, Accumulator(32, policy)) for policy in POLICIES}
-    compiled = {"wrap": kernels.matmul_total, "saturate_final": kernels.matmul_total,
-                "saturate_running": kernels.matmul_running}
-    plain = dict.fromkeys(POLICIES, product._plain)
-    assert chosen == (plain if kernels.NOT_COMPILED else plain | compiled)
+    chosen = {policy: path(large, large, accumulator=Accumulator(20, policy)).split()[0].strip(":,")
+              for policy in POLICIES}
+    compiled = {"wrap": "int32", "saturate_final": "int32", "saturate_running": "running", "error": "reference"}
+    assert chosen == (dict.fromkeys(POLICIES, "reference") if kernels.NOT_COMPILED else compiled)
 
 
 A, B = np.zeros((2, 3), np.int8), np.zeros((3, 4), np.int8)
