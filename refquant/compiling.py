@@ -1,29 +1,26 @@
 """Numba's compiler, with kernels cached on disk where that can be done."""
 from __future__ import annotations
 
-import contextlib
 import functools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from numba import get_num_threads, njit, set_num_threads
-
-SMALL = 1 << 21  # multiplications that are done before other threads have woken
+from numba import njit
 
 _warned: list[str] = []
 
 
-def compiled(function: Callable | None = None, *, parallel: bool = False):
+def compiled(function: Callable) -> Callable:
     """Compile ``function`` when it is first called, and keep the machine code on disk for the next process.
+
+    It runs without the interpreter's lock, so that `refquant.threads` can run it on several threads.
 
     Where the cache cannot be written (a read-only installation, a full disk), it is compiled in each process instead,
     with one warning. `NUMBA_CACHE_DIR` names another place for the cache.
     """
-    if function is None:
-        return functools.partial(compiled, parallel=parallel)
-    uncached = njit(function, nogil=True, parallel=parallel)
+    uncached = njit(function, nogil=True)
     try:
-        kernel = njit(function, nogil=True, parallel=parallel, cache=True)
+        kernel = njit(function, nogil=True, cache=True)
     except RuntimeError as error:  # no place for a cache
         _warn_once(str(error))
         return uncached
@@ -38,20 +35,6 @@ def compiled(function: Callable | None = None, *, parallel: bool = False):
             kernel = uncached
             return kernel(*arguments)
     return call
-
-
-@contextlib.contextmanager
-def threads_for(multiplications: int) -> Iterator[None]:
-    """One thread where there are few ``multiplications``: on a busy machine it takes milliseconds to wake another."""
-    threads = get_num_threads()
-    if threads == 1 or multiplications >= SMALL:
-        yield
-        return
-    set_num_threads(1)
-    try:
-        yield
-    finally:
-        set_num_threads(threads)
 
 
 def _warn_once(reason: str) -> None:

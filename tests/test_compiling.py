@@ -70,7 +70,7 @@ def test_a_cache_that_cannot_be_written_is_one_warning(compiler, fails, reason):
     used = compiler(fails)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        kernels = [compiling.compiled(doubled), compiling.compiled(parallel=True)(tripled)]
+        kernels = [compiling.compiled(doubled), compiling.compiled(tripled)]
         results = [kernel(x) for kernel in kernels for x in (1, 2, 3)]
     assert results == [2, 4, 6, 3, 6, 9]
     assert [warning.category for warning in caught] == [RuntimeWarning]
@@ -81,9 +81,8 @@ def test_a_cache_that_cannot_be_written_is_one_warning(compiler, fails, reason):
 
 def test_a_cache_that_can_be_written_is_used(compiler):
     used = compiler("never")
-    assert compiling.compiled(doubled)(4) == 8 and compiling.compiled(parallel=True)(tripled)(4) == 12
+    assert compiling.compiled(doubled)(4) == 8 and compiling.compiled(tripled)(4) == 12
     assert used.calls == [True, True]
-    assert [options.get("parallel") for options in used.options] == [False, False, True, True]
     assert all(options["nogil"] for options in used.options)
 
 

@@ -6,5 +6,5 @@ from refquant.gemm.product import accumulator_bits, matmul, path
 from refquant.gemm.reference import reference_matmul
 
 __all__ = ["Geometry", "accumulator_bits", "conv", "conv_bias_gradient", "conv_fixed", "conv_input_gradient",
-           "conv_input_gradient_fixed", "conv_weight_gradient", "conv_weight_gradient_fixed", "matmul", "matmul_fixed", "path",
-           "reference_matmul"]
+           "conv_input_gradient_fixed", "conv_weight_gradient", "conv_weight_gradient_fixed", "matmul", "matmul_fixed",
+           "path", "reference_matmul"]

@@ -1,6 +1,6 @@
 """The product of one or two rows: b is read once, where it lies, since packing it would cost more than multiplying.
 
-    c[i, j] = sum over k of  a[i, k] ((b ^ flip)[k, j] - minus)  =  sum of a (b ^ flip)  -  minus * sum over k of a[i, k]
+    c[i, j] = sum over k of  a[i, k] ((b ^ flip)[k, j] - minus)  =  sum of a (b ^ flip)  -  minus * sum of a
 
 Eight rows of b at a time, so that c is loaded and stored once for eight; or b's columns as dot products.
 """
@@ -13,7 +13,7 @@ from refquant.compiling import compiled
 
 @compiled
 def few_rows(a, b, across, flip, minus, c):
-    """Add the product modulo 2^32 to ``c`` int32 [m, n]: a int32 [m, k], b uint8 [k, n] when ``across``, else [n, k]."""
+    """Add the product modulo 2^32 to ``c`` int32 [m, n]; a int32 [m, k], b uint8 [k, n] when ``across``, or [n, k]."""
     m, k = a.shape
     n = c.shape[1]
     for i in range(m):

@@ -19,19 +19,22 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-from numba import config, get_num_threads, prange
+from numba import config
 
-from refquant.compiling import SMALL, compiled, threads_for
-from refquant.gemm.blocked import BLOCK, product, product_on_threads
+from refquant.compiling import compiled
+from refquant.gemm.blocked import ALL_PANELS, BLOCK, on_threads, product
 from refquant.gemm.few_rows import few_rows
 from refquant.gemm.product import ZeroPoint
 from refquant.gemm.tile import QUADS
 from refquant.integers.accumulator import Accumulator
+from refquant.threads import in_parts, threads_for
 
 NOT_COMPILED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]
 FEWEST_TERMS = 16  # of a block worth its overhead
 FEW_ROWS = 2
-RANGES = {np.dtype(t): (int(np.iinfo(t).min), int(np.iinfo(t).max)) for t in (np.int8, np.uint8, np.int16, np.uint16, np.int32)}
+EVERYTHING = slice(None)
+RANGES = {np.dtype(t): (int(np.iinfo(t).min), int(np.iinfo(t).max))
+          for t in (np.int8, np.uint8, np.int16, np.uint16, np.int32)}
 
 
 class Choice(NamedTuple):
@@ -108,7 +111,7 @@ def multiply(a: np.ndarray, b: np.ndarray, za: ZeroPoint, zb: ZeroPoint, bias: n
 def _int32(a, b, za, zb, chosen: Choice) -> np.ndarray:
     if not (a.itemsize == b.itemsize == 1 and type(za) is type(zb) is int):
         a, b, za, zb = _int16(a, za), _int16(b, zb), 0, 0
-    return _blocked(a, b, za, zb, BLOCK, np.empty((len(a), b.shape[1]), np.int32))
+    return _blocked(a, b, za, zb)
 
 
 def _few_rows(a, b, za, zb, chosen: Choice) -> np.ndarray:
@@ -119,32 +122,43 @@ def _few_rows(a, b, za, zb, chosen: Choice) -> np.ndarray:
 
 
 def _blocks(a, b, za, zb, chosen: Choice) -> np.ndarray:
-    return _blocked(_int16(a, za), _int16(b, zb), 0, 0, chosen.terms, np.empty((len(a), b.shape[1]), np.int64))
+    a, b = _int16(a, za), _int16(b, zb)
+    total = np.zeros((len(a), b.shape[1]), np.int64)
+    for k0 in range(0, a.shape[1], chosen.terms):
+        total += _blocked(a, b, 0, 0, slice(k0, min(k0 + chosen.terms, a.shape[1])))
+    return total
 
 
 def _int64(a, b, za, zb, chosen: Choice) -> np.ndarray:
     total = np.zeros((len(a), b.shape[1]), np.int64)
-    with threads_for(a.size * b.shape[1]):
-        _sum_int64(np.ascontiguousarray(centred(a, za)), np.ascontiguousarray(centred(b, zb)), total)
+    a, b = np.ascontiguousarray(centred(a, za)), np.ascontiguousarray(centred(b, zb))
+    in_parts(lambda first, last: _sum_int64(a[first:last], b, total[first:last]), len(a),
+             threads_for(a.size * b.shape[1]))
     return total
 
 
 _TOTALS = {"int32": _int32, "few_rows": _few_rows, "blocks": _blocks, "int64": _int64}
 
 
-def _blocked(a, b, za: int, zb: int, block: int, out: np.ndarray) -> np.ndarray:
-    """`blocked.product` of two matrices of bytes, or of int16, on as many threads as pay."""
+def _blocked(a: np.ndarray, b: np.ndarray, za: int, zb: int, part: slice = EVERYTHING) -> np.ndarray:
+    """`blocked.product` of two matrices of bytes, or of int16, or of a ``part`` of the contraction."""
     (m, k), n = a.shape, b.shape[1]
     x, a_along = _as_it_lies(a)
     y, b_across = _as_it_lies(b)
-    word = UNSIGNED[a.itemsize]
-    operands = (x.view(word).reshape(-1), _every(k if a_along else m, m if a_along else k), a_along, *_unsigned(a, za),
-                y.view(word).reshape(-1), _every(n if b_across else k, k if b_across else n), not b_across,
-                *(_signed(b, zb) if QUADS and b.itemsize == 1 else _unsigned(b, zb)), k, block)
-    if m * k * n < SMALL or get_num_threads() == 1:
-        product(*operands, out)
+    a_where = _every(k, m) if a_along else _every(m, k)
+    b_where = _every(n, k) if b_across else _every(k, n)
+    if part is not EVERYTHING:
+        k = part.stop - part.start
+        a_where = a_where + part.start if a_along else a_where[part]
+        b_where = b_where[part] if b_across else b_where + part.start
+    word, out = UNSIGNED[a.itemsize], np.empty((m, n), np.int32)
+    operands = (x.view(word), a_where, a_along, *_unsigned(a, za), y.view(word), b_where, not b_across,
+                *(_signed(b, zb) if QUADS and b.itemsize == 1 else _unsigned(b, zb)), k, BLOCK)
+    threads = threads_for(m * k * n)
+    if threads == 1:
+        product(*operands, out, 0, m, 0, ALL_PANELS)
     else:
-        product_on_threads(*operands, get_num_threads(), out)
+        on_threads(operands, out, threads)
     return out
 
 
@@ -199,18 +213,19 @@ def _running(a, b, za, zb, bias, accumulator: Accumulator) -> tuple[np.ndarray, 
     overflowed = np.empty(held.shape, np.bool_)
     bias = np.zeros(held.shape[1], np.int64) if bias is None else bias
     start = format.saturate(bias).astype(np.int64)
-    with threads_for(a.size * b.shape[1]):
-        _sum_saturating(np.ascontiguousarray(centred(a, za)), np.ascontiguousarray(centred(b, zb)), start,
-                        start != bias, np.int64(format.qmin), np.int64(format.qmax), held, overflowed)
+    a, b = np.ascontiguousarray(centred(a, za)), np.ascontiguousarray(centred(b, zb))
+    in_parts(lambda first, last: _sum_saturating(a[first:last], b, start, start != bias, format.qmin, format.qmax,
+                                                 held[first:last], overflowed[first:last]),
+             len(a), threads_for(a.size * b.shape[1]))
     return held.astype(format.dtype), overflowed
 
 
-@compiled(parallel=True)
+@compiled
 def _sum_int64(a, b, total):
     """total[i, j] += a[i] . b[:, j]; int32 operands of at most 18 bits."""
     m, k = a.shape
     n = b.shape[1]
-    for i in prange(m):
+    for i in range(m):
         row = total[i]
         for p in range(k):
             x, other = np.int64(a[i, p]), b[p]
@@ -218,12 +233,12 @@ def _sum_int64(a, b, total):
                 row[j] += x * other[j]
 
 
-@compiled(parallel=True)
+@compiled
 def _sum_saturating(a, b, start, start_overflowed, low, high, held, overflowed):
     """held[i, j] saturated to [low, high] after every addition."""
     m, k = a.shape
     n = b.shape[1]
-    for i in prange(m):
+    for i in range(m):
         for j in range(n):
             held[i, j] = start[j]
             overflowed[i, j] = start_overflowed[j]

@@ -16,9 +16,9 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, register_jitable
+from numba.extending import register_jitable
 
-from refquant.gemm.tile import I16, I32, I64, LANES, address, in_every_lane, load, shuffled, store
+from refquant.gemm.tile import I16, I64, LANES, address, in_every_lane, intrinsic, load, shuffled, store
 
 BAND = 64  # words of each column that are turned at a time, so that they stay in the first cache
 

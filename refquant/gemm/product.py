@@ -13,6 +13,7 @@ from refquant.integers.formats import as_int64, as_integers
 INT32_WRAP = Accumulator(32, "wrap")
 
 ZeroPoint = int | np.ndarray
+NARROW = frozenset(np.dtype(t) for t in (np.int8, np.uint8, np.int16, np.uint16))
 
 
 def matmul(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_point: ArrayLike = 0,
@@ -38,7 +39,8 @@ def matmul(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_po
     OverflowError
         Under the policy "error".
     """
-    return multiply(*_checked(a, b, a_zero_point, b_zero_point, bias), accumulator)
+    checked = _checked(a, b, a_zero_point, b_zero_point, bias)
+    return multiply(*checked, accumulator)
 
 
 def path(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_point: ArrayLike = 0,
@@ -47,7 +49,7 @@ def path(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_poin
     return str(_kernel(*_checked(a, b, a_zero_point, b_zero_point, bias), accumulator)[1])
 
 
-def _checked(a, b, a_zero_point, b_zero_point, bias):
+def _checked(a, b, a_zero_point, b_zero_point, bias) -> tuple[np.ndarray, np.ndarray, ZeroPoint, ZeroPoint, np.ndarray | None]:
     """The arguments of `multiply`, from those of `matmul`."""
     a, b = check_operand(a, "a"), check_operand(b, "b")
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
@@ -106,7 +108,7 @@ def _plain(a, b, za, zb, bias, accumulator, chosen):
 
 def check_operand(values: ArrayLike, name: str) -> np.ndarray:
     """``values`` as integers of at most 16 bits, in a container of at most 16, or an error."""
-    array = as_integers(values, name)
+    array = values if type(values) is np.ndarray and values.dtype in NARROW else as_integers(values, name)
     if array.dtype.itemsize > 2:
         low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
         if low < -(1 << 15) or high >= 1 << 16 or (low < 0 and high >= 1 << 15):

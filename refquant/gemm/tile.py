@@ -14,11 +14,14 @@ the processor has (NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say otherwise), and all
 """
 from __future__ import annotations
 
+from typing import Any
+
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic
+
+intrinsic: Any = extending.intrinsic  # its own annotations count the typing context among a call's arguments
 
 FEATURES = frozenset(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
 QUADS = {"+avx512vnni", "+avx512bw"} <= FEATURES  # bytes are multiplied as they are, four to a lane

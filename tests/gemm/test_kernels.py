@@ -123,9 +123,9 @@ def test_one_and_two_threads_agree(policy):
     try:
         for threads in (1, 2):
             numba.set_num_threads(threads)
-            how = {"a_zero_point": 3, "bias": np.arange(31), "accumulator": Accumulator(18, policy)}
-            results.append([matmul(drawn((67, 129), dtype), drawn((129, 31), np.int8), **how)
-                            for dtype in (np.int8, np.int16)])
+            how = {"a_zero_point": 3, "accumulator": Accumulator(18, policy)}
+            results.append([matmul(drawn((m, 130), dtype), drawn((130, n), np.int8), **how | {"bias": np.arange(n)})
+                            for dtype in (np.int8, np.int16) for m, n in ((300, 300), (2000, 33))])
     finally:
         numba.set_num_threads(before)
     for one, two in zip(*results, strict=True):
