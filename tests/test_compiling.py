@@ -2,6 +2,7 @@
 import os
 import subprocess
 import sys
+import types
 import warnings
 
 import numba
@@ -51,6 +52,7 @@ class Compiler:
             if cached and self.fails == "calling":
                 raise OSError("No space left on device")
             return function(*arguments)
+        kernel.stats = types.SimpleNamespace(cache_path=None)
         return kernel
 
 
@@ -120,3 +122,33 @@ def test_numba_caches_on_disk(tmp_path):
                    PYTHONWARNINGS="error::RuntimeWarning")
         assert done.stdout.strip() == "42", done.stderr
     assert [path.suffix for path in (tmp_path / "cache").rglob("*.nb?")].count(".nbi") == 1
+
+
+def test_machine_code_that_other_sources_made_is_thrown_away(tmp_path):
+    """Numba would load it: it asks only for the time and size of the kernel's own file."""
+    compiling.of_these_sources.cache_clear()
+    place = tmp_path / "cache"
+    compiling.of_these_sources(str(place))  # nothing there yet
+    kept = [place / name for name in ("kernel.nbi", "kernel.1.nbc", "notes.txt")]
+    for path in kept:
+        path.write_text("code")
+    compiling.of_these_sources.cache_clear()
+    compiling.of_these_sources(str(place))
+    assert all(path.exists() for path in kept)
+    (place / "sources").write_text("of another version")
+    compiling.of_these_sources.cache_clear()
+    compiling.of_these_sources(str(place))
+    assert [path.name for path in sorted(place.iterdir())] == ["notes.txt", "sources"]
+    assert (place / "sources").read_text() == compiling.hash_of_sources()
+
+
+def test_the_hash_is_of_what_kernels_are_made_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiling, "PACKAGE", tmp_path)
+    hashes = []
+    for text in ("a = 1", "a = 2"):
+        (tmp_path / "gemm").mkdir(exist_ok=True)
+        (tmp_path / "gemm" / "tile.py").write_text(text)
+        compiling.hash_of_sources.cache_clear()
+        hashes.append(compiling.hash_of_sources())
+    compiling.hash_of_sources.cache_clear()
+    assert len(set(hashes)) == 2
