@@ -11,6 +11,7 @@ import numpy as np
 from refquant.autodiff.engine import Op
 from refquant.autodiff.values import reals
 from refquant.reals import total, unbroadcast
+from refquant.reals.large import large
 
 
 @Op
@@ -60,11 +61,19 @@ def divide_backward(g, out, x, y):
 @Op
 def relu(x):
     """``x`` where it is positive, else 0; the gradient at 0 is 0."""
+    if large(x):
+        from refquant.autodiff import relu_kernels  # imports Numba
+
+        return relu_kernels.relu(x)
     return np.where(x <= 0, 0.0, x)  # so that NaN stays
 
 
 @relu.def_backward
 def relu_backward(g, out, x):
+    if large(x):
+        from refquant.autodiff import relu_kernels  # imports Numba
+
+        return relu_kernels.relu_backward(g, x),
     return np.where(x > 0, g, 0.0),
 
 

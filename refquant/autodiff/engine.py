@@ -37,7 +37,7 @@ class Op:
     def __init__(self, forward: Callable, takes_fixed: bool = False):
         functools.update_wrapper(self, forward)
         self.name = forward.__name__
-        self.forward, self.takes_fixed = forward, takes_fixed
+        self.forward, self.takes_fixed, self.takes_needed = forward, takes_fixed, False
         self.backward: Callable[..., Sequence[np.ndarray | None]] | None = None
         if self.name in OPS:
             raise ValueError(f"op {self.name!r} is defined twice: expected names of their own")
@@ -49,8 +49,8 @@ class Op:
         return cls(forward, takes_fixed=True)
 
     def def_backward(self, rule: Callable) -> Callable:
-        """The decorator of the op's backward rule."""
-        self.backward = rule
+        """The decorator of the backward rule. Its keyword ``needed=``, if any, is told whose gradients will be used."""
+        self.backward, self.takes_needed = rule, "needed" in (getattr(rule, "__kwdefaults__", None) or {})
         return rule
 
     def __call__(self, *inputs, **params) -> Any:
@@ -112,15 +112,21 @@ def gradients(out: Tensor, wrt: Iterable[Tensor], g=None) -> list[np.ndarray]:
     g = np.ones(()) if g is None and out.shape == () else np.asarray(np.nan if g is None else g, np.float64)
     if g.shape != out.shape:
         raise ValueError(f"out has shape {out.shape} and g {g.shape}: expected g of out's shape, or a scalar out")
-    found = {id(out): g}
-    for node in reversed(_inputs_first(out)):
+    found, order, leading = {id(out): g}, _inputs_first(out), set(wanted)
+    for node in order:  # what is made of a tensor that leads to wrt leads there too
+        if any(id(x) in leading for x in node.inputs):
+            leading.add(id(node))
+    for node in reversed(order):
         g = found.get(id(node)) if id(node) in wanted else found.pop(id(node), None)
         if node.op is None or g is None:
             continue
         if node.op.backward is None:
             raise ValueError(f"op {node.op.name!r} has no backward rule: expected one by def_backward")
-        for x, g_x in zip(node.inputs, node.op.backward(g, node.value, *node.values, **node.params), strict=True):
-            if isinstance(x, Tensor) and g_x is not None:
+        needed = tuple(id(x) in leading for x in node.inputs)
+        params = {"needed": needed} | node.params if node.op.takes_needed else node.params
+        given = node.op.backward(g, node.value, *node.values, **params)
+        for x, g_x, used in zip(node.inputs, given, needed, strict=True):
+            if used and g_x is not None:
                 if np.shape(g_x) != x.shape:
                     raise ValueError(f"backward of {node.op.name} gave shape {np.shape(g_x)} for an input {x.shape}")
                 found[id(x)] = found[id(x)] + g_x if id(x) in found else g_x

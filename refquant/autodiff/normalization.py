@@ -20,56 +20,71 @@ import numpy as np
 
 from refquant.autodiff.engine import Op
 from refquant.reals import log, mean, total
+from refquant.reals.large import large
+from refquant.reals.sums import LONG
 
 # The constant of the authors' code in place of 1: 0.175 (1 + sqrt(pi ln 4)); it makes D near the standard deviation.
 AUTHORS_FACTOR = 0.5 * 0.35 * (1 + float(np.sqrt(np.pi * float(log(4.0)))))
 
 
 @Op
-def batch_norm(x, gamma, beta, *, eps=1e-5):
-    """Batch norm with the batch's own statistics; gamma, beta [C]."""
-    x_hat, _ = _normalized(_rows(x), eps)
-    return _shaped(gamma[:, None] * x_hat + beta[:, None], x.shape)
+def batch_norm(x, gamma, beta, *, eps=1e-5, statistics=None):
+    """Batch norm with the batch's own statistics; gamma, beta [C].
+
+    statistics : what `batch_statistics` says of ``x``, from whoever has asked it already.
+    """
+    mu, width = statistics or batch_statistics(x, eps)
+    return _normalized(x, mu, width, gamma, beta)
 
 
 @batch_norm.def_backward
-def batch_norm_backward(g, out, x, gamma, beta, *, eps=1e-5):
-    g = _rows(g)
-    x_hat, width = _normalized(_rows(x), eps)
-    g_gamma, g_beta = total(g * x_hat, 1), total(g, 1)
-    n = g.shape[1]
-    g_x = gamma[:, None] * (g - (g_beta / n)[:, None] - x_hat * (g_gamma / n)[:, None]) / width
-    return _shaped(g_x, x.shape), g_gamma, g_beta
+def batch_norm_backward(g, out, x, gamma, beta, *, eps=1e-5, statistics=None):
+    mu, width = statistics or batch_statistics(x, eps)
+    if _compiled(x):
+        from refquant.autodiff import normalization_kernels  # imports Numba
+
+        return normalization_kernels.batch_norm_backward(g, x, mu, width, gamma)
+    x_hat = (x - _wide(mu, x)) / _wide(width, x)
+    g_gamma, g_beta = _total(g * x_hat), _total(g)
+    n = x.size // len(mu)
+    g_x = _wide(gamma, x) * (g - _wide(g_beta / n, x) - x_hat * _wide(g_gamma / n, x)) / _wide(width, x)
+    return g_x, g_gamma, g_beta
 
 
 @Op
-def range_batch_norm(x, gamma, beta, *, eps=1e-5, chunks=1, factor=1.0, quantize_scale=None):
+def range_batch_norm(x, gamma, beta, *, eps=1e-5, chunks=1, factor=1.0, quantize_scale=None, statistics=None):
     """Range BN with the batch's own statistics; gamma, beta [C].
 
     eps : the paper has none (0); a channel of one value needs it.  chunks : must divide the values a channel, and
     leave each chunk two or more.  factor : 1 in the paper, `AUTHORS_FACTOR` in the authors' code.
     quantize_scale : a function of 1 / D [C] that returns the reals to use in its place (the authors' 8-bit scale).
+    statistics : what `range_statistics` says of ``x``, from whoever has asked it already.
     """
-    mu, _, scale, _ = _range_parts(_rows(x), eps, chunks, factor)
+    mu, scale = statistics or range_statistics(x, eps, chunks, factor)
     used = scale if quantize_scale is None else quantize_scale(scale)
-    return _shaped((gamma * used)[:, None] * (_rows(x) - mu[:, None]) + beta[:, None], x.shape)
+    return _normalized(x, mu, np.ones(len(mu)), gamma * used, beta)  # division by 1 changes no bit
 
 
 @range_batch_norm.def_backward
-def range_batch_norm_backward(g, out, x, gamma, beta, *, eps=1e-5, chunks=1, factor=1.0, quantize_scale=None):
+def range_batch_norm_backward(g, out, x, gamma, beta, *, eps=1e-5, chunks=1, factor=1.0, quantize_scale=None,
+                              statistics=None):
     """With ``quantize_scale``, straight through it: the scale in use wherever it multiplies, 1 / D in its own rule."""
-    g, rows = _rows(g), _rows(x)
-    mu, constant, scale, extremes = _range_parts(rows, eps, chunks, factor)
+    mu, scale = statistics or range_statistics(x, eps, chunks, factor)
     used = scale if quantize_scale is None else quantize_scale(scale)
-    centred = rows - mu[:, None]
-    g_hat = gamma[:, None] * g
-    g_x = used[:, None] * (g_hat - mean(g_hat, 1, keepdims=True))
-    pull = constant / chunks * scale * scale * total(g_hat * centred, 1)
-    channel = np.arange(len(rows))
-    for highest, lowest in extremes:
-        g_x[channel, highest] -= pull
-        g_x[channel, lowest] += pull
-    return _shaped(g_x, x.shape), total(g * centred, 1) * used, total(g, 1)
+    if _compiled(x):
+        from refquant.autodiff import normalization_kernels  # imports Numba
+
+        g_x, g_width, g_gamma, g_beta = normalization_kernels.range_backward(g, x, mu, used, gamma)
+    else:
+        centred, g_hat = x - _wide(mu, x), _wide(gamma, x) * g
+        g_x = np.ascontiguousarray(_wide(used, x) * (g_hat - _wide(_mean(g_hat), x)))
+        g_width, g_gamma, g_beta = _total(g_hat * centred), _total(g * centred), _total(g)
+    values = g_x.reshape(*x.shape[:2], -1)  # [B, C, places]
+    pull = _chunk_constant(x, chunks, factor) / chunks * scale * scale * g_width
+    for highest, lowest in zip(*_extremes(x, chunks), strict=True):
+        values[highest] -= pull
+        values[lowest] += pull
+    return g_x, g_gamma * used, g_beta
 
 
 def range_constant(n: int) -> float:
@@ -81,47 +96,86 @@ def range_constant(n: int) -> float:
 
 def batch_statistics(x: np.ndarray, eps: float = 1e-5) -> tuple[np.ndarray, np.ndarray]:
     """``(mu, D)`` [C] of `batch_norm`; the paper's running statistics average these."""
-    rows = _rows(np.asarray(x, np.float64))
-    _, width = _normalized(rows, eps)
-    return mean(rows, 1), width[:, 0]
+    x = _with_channels(x)
+    if _compiled(x):
+        from refquant.autodiff import normalization_kernels  # imports Numba
+
+        return normalization_kernels.statistics(x, eps)
+    mu = _mean(x)
+    centred = x - _wide(mu, x)
+    return mu, np.sqrt(_mean(centred * centred) + eps)
 
 
 def range_statistics(x: np.ndarray, eps: float = 1e-5, chunks: int = 1,
                      factor: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """``(mu, 1 / D)`` [C] of `range_batch_norm`; what the authors' running buffers average."""
-    mu, _, scale, _ = _range_parts(_rows(np.asarray(x, np.float64)), eps, chunks, factor)
-    return mu, scale
+    x = _with_channels(x)
+    constant, values = _chunk_constant(x, chunks, factor), x.reshape(*x.shape[:2], -1)
+    highest, lowest = (mean(np.stack([values[place] for place in places]), 0) for places in _extremes(x, chunks))
+    with np.errstate(divide="ignore"):
+        return _mean(x), 1 / (constant * (highest - lowest) + eps)
 
 
-def _normalized(rows: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
-    """``(x_hat, D)`` [C, n] and [C, 1]."""
-    centred = rows - mean(rows, 1, keepdims=True)
-    width = np.sqrt(mean(centred * centred, 1, keepdims=True) + eps)
-    return centred / width, width
+def _normalized(x: np.ndarray, mu: np.ndarray, width: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """``scale ((x - mu) / width) + shift``, all of these [C]."""
+    x = _with_channels(x)
+    if _compiled(x):
+        from refquant.autodiff import normalization_kernels  # imports Numba
+
+        return normalization_kernels.normalized(x, mu, width, scale, shift)
+    return _wide(scale, x) * ((x - _wide(mu, x)) / _wide(width, x)) + _wide(shift, x)
 
 
-def _range_parts(rows: np.ndarray, eps: float, chunks: int, factor: float):
-    """``(mu, C, 1 / D, [(argmax, argmin) of each chunk])``."""
-    n = rows.shape[1]
+def _chunk_constant(x: np.ndarray, chunks: int, factor: float) -> float:
+    """The constant C of one chunk."""
+    n = x.size // x.shape[1]
     if chunks < 1 or n % chunks:
         raise ValueError(f"chunks = {chunks}: expected a divisor of the {n} values a channel")
-    length = n // chunks
-    constant = factor * range_constant(length)
-    parts = [rows[:, k * length:(k + 1) * length] for k in range(chunks)]
-    extremes = [(part.argmax(1) + k * length, part.argmin(1) + k * length) for k, part in enumerate(parts)]
-    highest = mean(np.stack([part.max(1) for part in parts]), 0)
-    lowest = mean(np.stack([part.min(1) for part in parts]), 0)
-    with np.errstate(divide="ignore"):
-        return mean(rows, 1), constant, 1 / (constant * (highest - lowest) + eps), extremes
+    return factor * range_constant(n // chunks)
 
 
-def _rows(x: np.ndarray) -> np.ndarray:
-    """[B, C, ...] as [C, n], images in order."""
+Place = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _extremes(x: np.ndarray, chunks: int) -> tuple[list[Place], list[Place]]:
+    """Where each chunk has its first maximum and its first minimum: indices (image, channel, place), each [C]."""
+    parts = x.reshape(*x.shape[:2], -1)
+    images, channels, places = parts.shape
+    channel = np.arange(channels)
+    if images % chunks:  # chunks that cut images: each becomes one, [chunks, C, length]
+        parts = np.moveaxis(parts, 1, 0).reshape(channels, chunks, -1).swapaxes(0, 1)
+    found: tuple[list[Place], list[Place]] = [], []
+    for k, part in enumerate(np.split(parts, chunks)):
+        for extreme, at in zip((np.argmax, np.argmin), found, strict=True):
+            inner = extreme(part, 2)  # [images, C]
+            image = extreme(np.take_along_axis(part, inner[:, :, None], 2)[:, :, 0], 0)
+            position = (k * len(part) + image) * part.shape[2] + inner[image, channel]
+            at.append((position // places, channel, position % places))
+    return found
+
+
+def _compiled(x: np.ndarray) -> bool:
+    """Whether `normalization_kernels` serves: for images in pairs, of long rows."""
+    return len(x) % 2 == 0 and x.size >= LONG * x.shape[0] * x.shape[1] and large(x)
+
+
+def _with_channels(x: np.ndarray) -> np.ndarray:
+    x = np.asarray(x, np.float64)
     if x.ndim < 2:
         raise ValueError(f"x has shape {x.shape}: expected [B, C] or [B, C, H, W]")
-    return np.moveaxis(x, 1, 0).reshape(x.shape[1], -1)
+    return x
 
 
-def _shaped(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """[C, n] back as [B, C, ...]."""
-    return np.ascontiguousarray(np.moveaxis(rows.reshape(shape[1], shape[0], *shape[2:]), 0, 1))
+def _wide(v: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """[C] shaped to broadcast against [B, C, ...]."""
+    return v.reshape(-1, *(1,) * (x.ndim - 2))
+
+
+def _total(x: np.ndarray) -> np.ndarray:
+    """The sum of each channel [C], images in order."""
+    return total(x, (0, *range(2, x.ndim)))
+
+
+def _mean(x: np.ndarray) -> np.ndarray:
+    """The mean of each channel [C]."""
+    return mean(x, (0, *range(2, x.ndim)))

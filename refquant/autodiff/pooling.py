@@ -11,18 +11,28 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from refquant.autodiff.engine import Op
 from refquant.reals import mean
+from refquant.reals.large import large
 
 
 @Op
 def max_pool(x, *, size, stride=None):
     """The largest of each window of ``size`` x ``size``, ``stride`` (its size unless given) apart, no padding."""
-    return _windows(x, size, stride).max(axis=(4, 5))
+    windows = _windows(x, size, stride)
+    if large(x):
+        from refquant.autodiff import pooling_kernels  # imports Numba
+
+        return pooling_kernels.max_pool(x, _places(x, size, stride), windows.shape[:4])
+    held = windows.reshape(*windows.shape[:4], size * size)
+    return np.take_along_axis(held, held.argmax(-1)[..., None], -1)[..., 0]
 
 
 @max_pool.def_backward
 def max_pool_backward(g, out, x, *, size, stride=None):
-    windows = _windows(x, size, stride)
-    first = windows.reshape(*g.shape, size * size).argmax(axis=-1)
+    if large(x) and (stride is None or stride >= size):
+        from refquant.autodiff import pooling_kernels  # imports Numba
+
+        return pooling_kernels.max_pool_backward(g, out, x, _places(x, size, stride)),
+    first = _windows(x, size, stride).reshape(*g.shape, size * size).argmax(axis=-1)
     return _scattered([np.where(first == k, g, 0.0) for k in range(size * size)], x.shape, size, stride),
 
 
@@ -70,3 +80,8 @@ def _scattered(shares: list[np.ndarray], shape: tuple[int, ...], size: int, stri
     return out
 
 
+def _places(x: np.ndarray, size: int, stride: int | None) -> np.ndarray:
+    """[size^2, OH OW]: where place i * size + j of each window lies in an image of H W places."""
+    height, width = x.shape[2:]
+    windows = _windows(np.arange(height * width).reshape(1, 1, height, width), size, stride)
+    return np.ascontiguousarray(windows.reshape(-1, size * size).T)

@@ -46,6 +46,8 @@ class Call:
     geometry: Geometry | None = None
 
 
+BOTH = (True, True)  # gradients
+
 _calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
 
 
@@ -67,8 +69,8 @@ def matmul(a, b, *, input_gradient=None, weight_gradient=None):
 
 
 @matmul.def_backward
-def matmul_backward(g, out, a, b, *, input_gradient=None, weight_gradient=None):
-    for_a, for_b = _quantized(input_gradient, weight_gradient, g, g)
+def matmul_backward(g, out, a, b, *, needed=BOTH, input_gradient=None, weight_gradient=None):
+    for_a, for_b = _quantized(needed, input_gradient, weight_gradient, g, g)
     return _matmul("gemm.dx", for_a, _turned(b)), _matmul("gemm.dw", _turned(a), for_b)
 
 
@@ -79,9 +81,9 @@ def linear(x, w, *, input_gradient=None, weight_gradient=None):
 
 
 @linear.def_backward
-def linear_backward(g, out, x, w, *, input_gradient=None, weight_gradient=None):
+def linear_backward(g, out, x, w, *, needed=BOTH, input_gradient=None, weight_gradient=None):
     g_moved, w_moved = (g, w) if input_gradient is None else moved_scale(g, w)
-    for_x, for_w = _quantized(input_gradient, weight_gradient, g_moved, g)
+    for_x, for_w = _quantized(needed, input_gradient, weight_gradient, g_moved, g)
     return _matmul("gemm.dx", for_x, w_moved), _matmul("gemm.dw", _turned(for_w), x)
 
 
@@ -95,11 +97,11 @@ def conv(x, w, *, geometry=DENSE, input_gradient=None, weight_gradient=None):
 
 
 @conv.def_backward
-def conv_backward(g, out, x, w, *, geometry=DENSE, input_gradient=None, weight_gradient=None):
+def conv_backward(g, out, x, w, *, needed=BOTH, geometry=DENSE, input_gradient=None, weight_gradient=None):
     size, kernel = x.shape[2:], w.shape[2:]
     outputs, places = int(np.prod((w.shape[0] // geometry.groups, *kernel))), g.size // g.shape[1]
     g_moved, w_moved = (g, w) if input_gradient is None else moved_scale(g, w)
-    for_x, for_w = _quantized(input_gradient, weight_gradient, g_moved, g)
+    for_x, for_w = _quantized(needed, input_gradient, weight_gradient, g_moved, g)
     g_x = _product("conv.dx", for_x, w_moved, geometry,
                    lambda p, q: conv_input_gradient_fixed(p, q, size, geometry,
                                                           accumulator=exact_accumulator(p, q, outputs)),
@@ -123,22 +125,34 @@ def scale_per_output(w) -> bool:
     return isinstance(w, Fixed) and np.ndim(w.scale) > 0 and w.axis == 0
 
 
-def _quantized(input_gradient: Callable | None, weight_gradient: Callable | None, g_moved: np.ndarray, g: np.ndarray):
-    """What the input gradient is made of, and the weight gradient: quantized once where one quantizer serves both."""
-    for_x = g_moved if input_gradient is None else input_gradient(g_moved)
-    if weight_gradient is input_gradient and g_moved is g:
+def _quantized(needed: tuple[bool, ...], input_gradient: Callable | None, weight_gradient: Callable | None,
+               g_moved: np.ndarray, g: np.ndarray):
+    """What the input gradient is made of, and the weight gradient: quantized once where one quantizer serves both.
+
+    None for a gradient that is not needed; but a trace holds both, whatever is asked.
+    """
+    of_x, of_w = needed if _calls.get() is None else BOTH
+    for_x = None if not of_x else g_moved if input_gradient is None else input_gradient(g_moved)
+    if not of_w:
+        return for_x, None
+    if of_x and weight_gradient is input_gradient and g_moved is g:
         return for_x, for_x
     return for_x, g if weight_gradient is None else weight_gradient(g)
 
 
-def _matmul(operation: str, a, b) -> np.ndarray:
+def _matmul(operation: str, a, b) -> np.ndarray | None:
     return _product(operation, a, b, None,
                     lambda p, q: matmul_fixed(p, q, accumulator=exact_accumulator(p, q, p.shape[1])), real.matmul)
 
 
 def _product(operation: str, a, b, geometry: Geometry | None, integer: Callable[[Fixed, Fixed], Fixed],
-             in_reals: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-    """The integer products of all parts, added as reals; or the real product where an operand is real."""
+             in_reals: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray | None:
+    """The integer products of all parts, added as reals; or the real product where an operand is real.
+
+    None where an operand is None.
+    """
+    if a is None or b is None:
+        return None
     if not (parts(a) and parts(b)):
         return in_reals(reals(a), reals(b))
     calls, products = _calls.get(), []
@@ -155,7 +169,9 @@ def _real_product(a: np.ndarray, b: np.ndarray, outputs: slice) -> tuple[np.ndar
 
 
 def _turned(value):
-    """A matrix transposed: real, Fixed, or a sum of Fixed."""
+    """A matrix transposed: real, Fixed, or a sum of Fixed; None stays."""
+    if value is None:
+        return None
     if not parts(value):
         return value.T
     turned = tuple(transposed(part) for part in parts(value))

@@ -6,10 +6,15 @@
 """
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
+from refquant.reals.large import large
+
 Axes = int | tuple[int, ...] | None
+LONG = 16  # numbers a row, from which on a compiled loop over rows pays
 
 
 def total(x: ArrayLike, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
@@ -17,15 +22,26 @@ def total(x: ArrayLike, axis: Axes = None, keepdims: bool = False) -> np.ndarray
     x = np.asarray(x, np.float64)
     axes, rest = _split(axis, x.ndim)
     kept = tuple(x.shape[d] for d in rest)
-    values = np.ascontiguousarray(x.transpose(*axes, *rest)).reshape(-1, *kept) if x.size else np.zeros((1, *kept))
+    rows = _rows(x.shape, axes, rest) if large(x) and x.flags.c_contiguous else None
+    if rows:
+        from refquant.reals import halving  # imports Numba
+
+        out = halving.totals(x, *rows).reshape(kept)[()]
+    else:
+        out = in_halves(x.transpose(*axes, *rest).reshape(-1, *kept) if x.size else np.zeros((1, *kept)))
+    return out.reshape([1 if d in axes else n for d, n in enumerate(x.shape)]) if keepdims else out
+
+
+def in_halves(values: np.ndarray) -> np.ndarray:
+    """The sum over the first axis [n, ...], n >= 1, in NumPy."""
+    values = np.ascontiguousarray(values)
     while len(values) > 1:
         half = len(values) // 2
         added = values[:half] + values[half:2 * half]
         if len(values) % 2:
             added[0] += values[-1]
         values = added
-    out = values[0]
-    return out.reshape([1 if d in axes else n for d, n in enumerate(x.shape)]) if keepdims else out
+    return values[0]
 
 
 def mean(x: ArrayLike, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
@@ -70,3 +86,19 @@ def _split(axis: Axes, ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         raise ValueError(f"axis = {axis}: expected {-ndim} to {ndim - 1} for {ndim} dimensions")
     axes = tuple(d % ndim for d in axes)
     return axes, tuple(d for d in range(ndim) if d not in axes)
+
+
+def _rows(shape: tuple[int, ...], axes: tuple[int, ...], rest: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The sum over ``axes`` as `refquant.reals.halving.totals` takes it; None where it finds no long rows in pairs.
+
+    The axes that are kept must be neighbours: images stand before them, places behind. One image is cut into halves.
+    """
+    low, high = (rest[0], rest[-1] + 1) if rest else (0, 0)
+    images, channels, places = (math.prod(part) for part in (shape[:low], shape[low:high], shape[high:]))
+    if axes != (*range(low), *range(high, len(shape))) or (images if images > 1 else places) % 2:
+        return None
+    if images > 1:
+        rows = images // 2, channels, places, channels * places, places
+    else:
+        rows = 1, channels, places // 2, places // 2, places
+    return rows if rows[2] >= LONG else None

@@ -170,6 +170,64 @@ def test_a_rule_sees_g_out_inputs_and_parameters(op):
     assert seen == [(5.0, 6.0, 3.0, 2)]
 
 
+def test_a_rule_is_told_which_gradients_are_used(op):
+    """x is asked for, y leads to what is asked for; a constant, a leaf nobody asks for and what is made of it do not."""
+    told = []
+
+    @op
+    def five(a, b, c, d, e):
+        return a + b + c + d + e
+
+    @five.def_backward
+    def five_backward(g, out, *inputs, needed=None):
+        told.append(needed)
+        return [g if used else None for used in needed]
+
+    x, apart = Tensor(1.0), Tensor(2.0)
+    out = five(x, x * 3.0, 4.0, apart, apart * 5.0)
+    assert gradients(out, [x]) == [4.0]
+    assert gradients(out, [apart]) == [6.0]
+    assert gradients(out, [x, out, apart]) == [4.0, 1.0, 6.0]
+    assert gradients(out, [out, Tensor(0.0)]) == [1.0, 0.0]
+    assert told == [(True, True, False, False, False), (False, False, False, True, True), (True, True, False, True, True), (False,) * 5]
+
+
+def test_a_rule_that_gives_what_nobody_needs(op):
+    @op
+    def pair(x, y):
+        return x * y
+
+    @pair.def_backward
+    def pair_backward(g, out, x, y):
+        return g * y, g * x
+
+    x, y = Tensor(3.0), Tensor(5.0)
+    assert gradients(pair(x, y), [x]) == [5.0] and gradients(pair(x, y), [y]) == [3.0]
+
+
+def test_rules_of_what_leads_nowhere_are_not_asked(op):
+    @op
+    def costly(x):
+        return 2 * x
+
+    costly.def_backward(lambda g, out, x: pytest.fail("asked"))
+    x, image = Tensor(3.0), Tensor(1.0)
+    assert gradients(costly(image) * x, [x]) == [2.0]
+
+
+def test_an_op_s_own_parameter_may_be_called_needed(op):
+    @op
+    def scaled(x, *, needed=1.0):
+        return x * needed
+
+    @scaled.def_backward
+    def scaled_backward(g, out, x, *, needed=1.0):
+        return g * needed,
+
+    x = Tensor(3.0)
+    assert gradients(scaled(x, needed=7.0), [x]) == [7.0]
+
+
 OPERATORS = {"+": (operator.add, 1, 1), "-": (operator.sub, 1, -1), "*": (operator.mul, "y", "x"),
              "/": (operator.truediv, "1/y", "-x/y^2")}
 SLOPES = {1: lambda x, y: 1, -1: lambda x, y: -1, "y": lambda x, y: y, "x": lambda x, y: x,

@@ -311,6 +311,32 @@ def test_a_product_of_two_fixed_is_one_of_integers_and_any_other_is_real(counted
     assert (counted.integer, counted.real) == (len(expected), 3 - len(expected))
 
 
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("asked, left_out", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_gradient_that_nobody_needs_is_not_made(counted, same_bits, layer, asked, left_out, shared):
+    """Nor quantized. The other one is as it was."""
+    op, *values = LAYERS[layer]
+    leaves, quantized = [Tensor(value) for value in values], []
+
+    def seen(name):
+        return lambda g: quantized.append(name) or quantizer(S8, 0.02)(g)
+
+    names = "input_gradient", "weight_gradient"
+    one = seen("both")
+    how = dict.fromkeys(names, one) if shared else {name: seen(name) for name in names}
+    out = op(*leaves, **how)
+    g = RNG.normal(size=out.shape)
+    expected = gradients(out, leaves, g)[asked]
+    quantized.clear()
+    counted.integer = 0
+    same_bits(gradients(out, [leaves[asked]], g)[0], expected)
+    assert counted.integer == 1 and quantized == ["both" if shared else names[asked]]
+    with recorded() as trace:  # a trace is whole, whatever is asked
+        same_bits(gradients(out, [leaves[asked]], g)[0], expected)
+    assert [call.operation.split(".")[1] for call in trace] == ["dx", "dw"]
+
+
 def test_a_real_operand_makes_the_real_product_of_the_values(same_bits):
     g, q = RNG.normal(size=(3, 2)), quantizer(S8, 0.02)
     x, w = Tensor(X), Tensor(W.value)

@@ -1,6 +1,8 @@
 """Sums in one fixed order: the order, its error against fractions, and no trace of how the memory lies."""
 import math
 import re
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -8,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numba import config
 
-from refquant.reals import count, mean, total, unbroadcast
+from refquant.reals import count, halving, mean, sums, total, unbroadcast
+from refquant.reals.large import LARGE, large
+from refquant.reals.sums import LONG, in_halves
 
 U = Fraction(1, 2**53)
 FLOATS = st.floats(-1e200, 1e200)
@@ -161,3 +166,66 @@ def test_unbroadcast_is_adjoint_to_broadcasting(data, wide):
         expected[place] += term
     assert found.shape == shape and (np.ravel(found) == expected).all()
     assert unbroadcast(g, wide) is g
+
+
+def compiled_total(x, axes):
+    """`total` as a large array has it, and how many sums the kernel made."""
+    made = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sums, "large", lambda x: True)
+        patch.setattr(halving, "totals", lambda *a, of=halving.totals: made.append(a) or of(*a))
+        return total(x, axes), len(made)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 12), st.integers(1, 3), st.integers(1, 70), SEEDS)
+def test_the_compiled_sum_of_channels(images, channels, places, seed):
+    """All numbers of images and places, odd ones among them; what finds no pairs of long rows stays in NumPy."""
+    x = alike((images, channels, 1, places), seed)
+    found, made = compiled_total(x, (0, 2, 3))
+    same_bits(found, in_halves(np.moveaxis(x, 1, 0).reshape(channels, -1).T))
+    assert made == (images % 2 == 0 and places >= LONG) + (images == 1 and places % 2 == 0 and places >= 2 * LONG)
+
+
+# shape, axes, whether the kernel serves
+WAYS = [((64, 70), 1, True), ((64, 70), (1,), True), ((64, 70), -1, True), ((64, 70), 0, False), ((64, 70), None, True), ((64, 71), 1, False),
+        ((4, 3, 20), (0, 2), True), ((4, 3, 20), (2, 0), False), ((4, 3, 5, 6), (0, 2), False), ((4, 3, 5, 6), (0, 3), False), ((4, 3, 5, 6), (2, 3), False),
+        ((4, 3, 8, 6), (2, 3), True), ((3, 3, 8, 6), (0, 2, 3), False), ((3, 3, 8, 6), None, True), ((2, 4, 3, 20), (0, 1, 3), True),
+        ((1, 1, 3, 32), (0, 3), True), ((4, 3, 1, 20), (0, 3), True), ((15,), None, False), ((32,), None, True), ((33,), None, False)]
+
+
+@pytest.mark.parametrize("shape, axes, served", WAYS)
+def test_which_sums_are_compiled(shape, axes, served):
+    x = alike(shape, 1)
+    found, made = compiled_total(x, axes)
+    same_bits(found, total(x, axes))
+    assert made == served and type(found) is type(total(x, axes))
+    assert compiled_total(np.asfortranarray(x), axes)[1] == (served and np.asfortranarray(x).flags.c_contiguous)
+
+
+def test_the_compiled_sum_keeps_zeros_infinities_and_nan():
+    for special in (-0.0, 5e-324, math.inf, math.nan):
+        x = np.full((2, 3, 17), special)
+        x[:, 1] = alike((2, 17), 0)
+        same_bits(compiled_total(x, (0, 2))[0], total(x, (0, 2)))
+
+
+def test_the_compiler_serves_from_a_size_on(monkeypatch):
+    for disabled in (0, 1):
+        monkeypatch.setattr(config, "DISABLE_JIT", disabled)
+        assert [large(np.zeros(n)) for n in (LARGE - 1, LARGE)] == [False, not disabled]
+
+
+def test_small_arrays_do_not_wake_the_compiler():
+    code = """
+import sys
+import numpy as np
+from refquant.autodiff import Tensor, batch_norm, gradients, linear, max_pool, range_batch_norm, relu, reshape, sum_all
+x, w = Tensor(np.ones((4, 2, 32, 32))), Tensor(np.ones((3, 128)))
+for norm in (batch_norm, range_batch_norm):
+    y = linear(reshape(max_pool(relu(norm(x, np.ones(2), np.ones(2))), size=4), shape=(4, 128)), w)
+    gradients(sum_all(y * y), [x, w])
+print("numba" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "False", done.stderr
