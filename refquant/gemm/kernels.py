@@ -7,7 +7,7 @@ Whether a sum can leave 32 bits is decided before it is made, from a bound on ev
 int32     the bound is below 2^31: sums modulo 2^32 are the sums themselves                        (`blocked`)
 few_rows  the same, for one or two rows: b is read where it lies                                   (`few_rows`)
 blocks    the contraction is cut into blocks that fit 32 bits, and these are added in 64           (`blocked`)
-int64     operands so wide that a block would be only a few terms
+planes    an operand so wide that a block would be only a few terms is cut too: x = 256 high + low, each by blocks
 running   saturated after every addition, or an error at the first partial sum that does not fit: in the order of k
 
 int32 and blocks serve every policy whose outcome the exact total decides, and, where the bound shows that no partial
@@ -16,6 +16,7 @@ sum can leave the accumulator, every policy.
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +47,7 @@ class Choice(NamedTuple):
 
     def __str__(self) -> str:
         how = {"int32": f"int32, by {'quads of bytes' if QUADS else 'pairs'}", "blocks":
-               f"int64, in blocks of {self.terms} terms"}.get(self.kernel, self.kernel)
+               f"int64, in blocks of {self.terms} terms", "planes": "int64, by planes of 8 bits"}.get(self.kernel, self.kernel)
         return f"{how}: no partial sum exceeds {self.bound}"
 
 
@@ -81,8 +82,13 @@ def _choice(ends_a: tuple[int, int], ends_b: tuple[int, int], k: int, start: int
     int16 = max(ends_a[0], ends_b[0]) <= 1 << 15 and max(ends_a[1], ends_b[1]) < 1 << 15
     if bound < 1 << 31 and int16:
         return Choice("few_rows" if few else "int32", bound)
-    terms = ((1 << 31) - 1) // max(largest, 1) // 4 * 4
-    return Choice("blocks", bound, min(terms, BLOCK)) if int16 and terms >= FEWEST_TERMS else Choice("int64", bound)
+    terms = terms_within_int32(largest)
+    return Choice("blocks" if int16 and terms >= FEWEST_TERMS else "planes", bound, terms)
+
+
+def terms_within_int32(largest: int) -> int:
+    """How many products of this size a block may add up."""
+    return min(((1 << 31) - 1) // max(largest, 1) // 4 * 4, BLOCK)
 
 
 def _ends(x: np.ndarray, zero_point: ZeroPoint) -> tuple[int, int]:
@@ -115,9 +121,9 @@ def _int32(a, b, za, zb, chosen: Choice) -> np.ndarray:
 
 
 def _few_rows(a, b, za, zb, chosen: Choice) -> np.ndarray:
+    out = np.empty((len(a), b.shape[1]), np.int32)
     b, across = _as_it_lies(b)
-    out = np.zeros((len(a), b.shape[1 if across else 0]), np.int32)
-    few_rows(centred(a, za), b.view(np.uint8), across, *_unsigned(b, zb), out)
+    few_rows(np.ascontiguousarray(a).view(np.uint8), *_unsigned(a, za), b.view(np.uint8), across, *_unsigned(b, zb), out)
     return out
 
 
@@ -129,15 +135,20 @@ def _blocks(a, b, za, zb, chosen: Choice) -> np.ndarray:
     return total
 
 
-def _int64(a, b, za, zb, chosen: Choice) -> np.ndarray:
+def _planes(a, b, za, zb, chosen: Choice) -> np.ndarray:
     total = np.zeros((len(a), b.shape[1]), np.int64)
-    a, b = np.ascontiguousarray(centred(a, za)), np.ascontiguousarray(centred(b, zb))
-    in_parts(lambda first, last: _sum_int64(a[first:last], b, total[first:last]), len(a),
-             threads_for(a.size * b.shape[1]))
+    for (high_a, x), (high_b, y) in itertools.product(_cut(centred(a, za)), _cut(centred(b, zb))):
+        terms = terms_within_int32(max(_ends(x, 0)) * max(_ends(y, 0)))
+        total += _blocks(x, y, 0, 0, Choice("blocks", chosen.bound, terms)) << high_a + high_b
     return total
 
 
-_TOTALS = {"int32": _int32, "few_rows": _few_rows, "blocks": _blocks, "int64": _int64}
+def _cut(x: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """``x``, of at most 18 bits, as parts of at most 10 bits, each with how far it is shifted; whole where it is one."""
+    return [(0, x)] if max(_ends(x, 0)) < 1 << 10 else [(8, x >> 8), (0, x & 255)]
+
+
+_TOTALS = {"int32": _int32, "few_rows": _few_rows, "blocks": _blocks, "planes": _planes}
 
 
 def _blocked(a: np.ndarray, b: np.ndarray, za: int, zb: int, part: slice = EVERYTHING) -> np.ndarray:
@@ -218,19 +229,6 @@ def _running(a, b, za, zb, bias, accumulator: Accumulator) -> tuple[np.ndarray, 
                                                  held[first:last], overflowed[first:last]),
              len(a), threads_for(a.size * b.shape[1]))
     return held.astype(format.dtype), overflowed
-
-
-@compiled
-def _sum_int64(a, b, total):
-    """total[i, j] += a[i] . b[:, j]; int32 operands of at most 18 bits."""
-    m, k = a.shape
-    n = b.shape[1]
-    for i in range(m):
-        row = total[i]
-        for p in range(k):
-            x, other = np.int64(a[i, p]), b[p]
-            for j in range(n):
-                row[j] += x * other[j]
 
 
 @compiled

@@ -88,11 +88,11 @@ def test_how_many_rows_are_few(rows):
 def test_a_zero_point_that_needs_17_bits_leaves_the_int16_path():
     a, b = np.full((1, 33_000), 65535, np.uint16), np.full((33_000, 1), 65535, np.uint16)
     acc, kernel = exactly(a, b, a_zero_point=-32768, b_zero_point=-32768)
-    assert acc == 33_000 * 98303**2 and kernel.startswith("int64:")
+    assert acc == 33_000 * 98303**2 and kernel.startswith("int64, by planes")
 
 
-@pytest.mark.parametrize("high, kernel", [(32767, "int64:"), (-32768, "int64:"), (11585, "int64, in blocks of 16 terms"),
-                                          (11586, "int64:"), (2896, "int64, in blocks of 256 terms"), (250, "int32")])
+@pytest.mark.parametrize("high, kernel", [(32767, "int64, by planes"), (-32768, "int64, by planes"), (11585, "int64, in blocks of 16 terms"),
+                                          (11586, "int64, by planes"), (2896, "int64, in blocks of 256 terms"), (250, "int32")])
 def test_how_wide_operands_are_cut(high, kernel):
     """A block of n terms needs n high^2 below 2^31: 11585^2 * 16 is, 11586^2 * 16 is not."""
     a, b = np.full((1, 33_000), high, np.int16), np.full((33_000, 1), high, np.int16)
