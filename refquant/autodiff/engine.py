@@ -55,9 +55,8 @@ class Op:
 
     def __call__(self, *inputs, **params) -> Any:
         values = [x.value if isinstance(x, Tensor) else as_value(x) for x in inputs]
-        for name, value in params.items():
-            if isinstance(value, Tensor):
-                raise TypeError(f"{self.name}: {name} is a Tensor: expected Tensors among the inputs, in front")
+        for name in (name for name, value in params.items() if isinstance(value, Tensor)):
+            raise TypeError(f"{self.name}: {name} is a Tensor: expected Tensors among the inputs, in front")
         if not self.takes_fixed and any(isinstance(v, INTEGER) for v in values):
             raise TypeError(f"{self.name} takes real arrays: dequantize a Fixed input first")
         out = self.forward(*values, **params)
@@ -100,35 +99,36 @@ def as_value(x) -> Any:
     return x if x is None or isinstance(x, INTEGER) else np.asarray(x, np.float64)
 
 
-def gradients(out: Tensor, wrt: Iterable[Tensor], g=None) -> list[np.ndarray]:
-    """The gradient of ``out`` with respect to each tensor of ``wrt``; zeros for one that it does not depend on.
+def gradients(out: Tensor, wrt: Iterable[Tensor], g=None, watched: Iterable = ()) -> list[np.ndarray]:
+    """The gradients of ``out`` with respect to ``wrt``, zeros where it does not depend on it; they may share memory.
 
-    The arrays may share memory: change copies of them.
     g : the gradient of a later scalar with respect to ``out``, of its shape; 1 unless given, for a scalar ``out``.
+    watched : (result of an op, function) pairs: the function is given its gradient, where it has one, when it is known.
     Raises ValueError for a shape that does not fit, or a rule that returns one.
     """
-    wrt = list(wrt)
+    wrt, see = list(wrt), {id(x): function for x, function in watched}
     wanted = {id(x) for x in wrt}
     g = np.ones(()) if g is None and out.shape == () else np.asarray(np.nan if g is None else g, np.float64)
     if g.shape != out.shape:
         raise ValueError(f"out has shape {out.shape} and g {g.shape}: expected g of out's shape, or a scalar out")
-    found, order, leading = {id(out): g}, _inputs_first(out), set(wanted)
+    found, order, leading = {id(out): g}, _inputs_first(out), wanted | set(see)
     for node in order:  # what is made of a tensor that leads to wrt leads there too
-        if any(id(x) in leading for x in node.inputs):
-            leading.add(id(node))
+        leading |= {id(node)} if any(id(x) in leading for x in node.inputs) else set()
     for node in reversed(order):
         g = found.get(id(node)) if id(node) in wanted else found.pop(id(node), None)
-        if node.op is None or g is None:
+        if g is None or node.op is None:
             continue
+        if id(node) in see:
+            see[id(node)](g)
         if node.op.backward is None:
             raise ValueError(f"op {node.op.name!r} has no backward rule: expected one by def_backward")
         needed = tuple(id(x) in leading for x in node.inputs)
-        params = {"needed": needed} | node.params if node.op.takes_needed else node.params
-        given = node.op.backward(g, node.value, *node.values, **params)
+        told = {"needed": needed} if node.op.takes_needed else {}
+        given = node.op.backward(g, node.value, *node.values, **(told | node.params))
         for x, g_x, used in zip(node.inputs, given, needed, strict=True):
+            if used and g_x is not None and np.shape(g_x) != x.shape:
+                raise ValueError(f"backward of {node.op.name} gave shape {np.shape(g_x)} for an input {x.shape}")
             if used and g_x is not None:
-                if np.shape(g_x) != x.shape:
-                    raise ValueError(f"backward of {node.op.name} gave shape {np.shape(g_x)} for an input {x.shape}")
                 found[id(x)] = found[id(x)] + g_x if id(x) in found else g_x
     return [found[id(x)] if id(x) in found else np.zeros(x.shape) for x in wrt]
 

@@ -29,7 +29,7 @@ from refquant.autodiff.engine import Op
 from refquant.autodiff.values import with_offset
 from refquant.integers import IntFormat, affine
 from refquant.integers.rounding import Frozen, half_even
-from refquant.quantizers.grid import check_variant, on_grid, some_width, units
+from refquant.quantizers.grid import Units, check_variant, on_grid, some_width
 from refquant.reals import mean
 
 LEAST_STEP = 1e-8  # of the authors' code
@@ -45,10 +45,11 @@ def banner_quantize(x, *, range_min, range_max, bits, rounding=half_even, varian
     format = IntFormat(bits, signed=False)
     if check_variant(variant) == "authors":
         scale = _authors_scale(range_min, range_max, format)
-        grid = on_grid(units(x - range_min, scale), scale, format, rounding=rounding)
+        grid = on_grid(x, scale, format, units=Units(range_min, scale), rounding=rounding)
         return grid + range_min if isinstance(rounding, Frozen) else with_offset(grid, float(range_min))
     scale, zero_point = affine.gemmlowp(*some_width(range_min, range_max), format)
-    return on_grid(units(x, scale) + zero_point, scale, format, zero_point=zero_point, rounding=rounding)
+    return on_grid(x, scale, format, units=Units(divisor=scale, after=zero_point), zero_point=zero_point,
+                   rounding=rounding)
 
 
 @banner_quantize.def_backward

@@ -1,11 +1,14 @@
 """What the quantizers of all five papers end with: reals in units of codes, clipped, rounded, and stored as integers.
 
+    u = ((x - start) / divisor + before) * times + after       reals in units of codes
     codes = round(clip(u, qmin, qmax))                         value = scale * (codes - zero_point)
     codes = round(clip(u, qmin - z, qmax - z)) + z             where the zero point z joins after rounding
 
 The rounding is an argument. Besides those of `refquant.integers` there is the released code's own stochastic rounding,
 `Dithered`; and `refquant.integers.rounding.Frozen`, which measures straight-through gradients: rounding then is not
 rounding at all, so what comes back are reals and not a Fixed.
+
+Large tensors go through all of it in one compiled pass (`refquant.quantizers.kernels`), with equal codes.
 """
 from __future__ import annotations
 
@@ -18,20 +21,61 @@ from refquant.integers.fixed import along
 from refquant.integers.quantize import choice
 from refquant.integers.rounding import Frozen, half_even, named
 
+COMPILED_FROM = 1 << 12  # elements: for fewer the compiler, or its cache, is not worth waking
 
-def on_grid(u: np.ndarray, scale, format: IntFormat, *, zero_point: int = 0, axis: int | None = None,
-            rounding=half_even, plus: int = 0):
-    """The Fixed tensor whose codes are ``u`` (reals, in units of codes) clipped to ``format`` and rounded.
 
-    plus : an integer that joins ``u`` after rounding (it matters to ties), as the zero point may.
-    Raises ValueError where ``u`` is NaN, which has no code, and for a scale that is not positive and finite.
+@dataclass(frozen=True)
+class Units:
+    """How reals become units of codes; each of the five operations is rounded on its own, in float64."""
+
+    start: float = 0.0
+    divisor: float = 1.0
+    before: float = 0.0
+    times: float = 1.0
+    after: float = 0.0
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """``x`` in units of codes; infinite where that is no float, and clipped all the same."""
+        with np.errstate(over="ignore"):
+            return ((x - self.start) / self.divisor + self.before) * self.times + self.after
+
+
+def on_grid(x: np.ndarray, scale, format: IntFormat, *, units: Units = Units(), zero_point: int = 0,
+            axis: int | None = None, rounding=half_even, plus: int = 0):
+    """The Fixed tensor whose codes are ``x``, in ``units`` of codes, clipped to ``format`` and rounded.
+
+    plus : an integer that joins after rounding (it matters to ties), as the zero point may.
+    Raises ValueError where ``x`` is NaN, which has no code, and for a scale that is not positive and finite.
     """
-    check_no_nan(u)
-    rounded = named(rounding)(np.clip(u, format.qmin - plus, format.qmax - plus)) + plus
-    if isinstance(rounding, Frozen):
-        return along(np.asarray(scale), axis, u.ndim) * (rounded - zero_point)
-    codes = np.clip(rounded, format.qmin, format.qmax).astype(format.dtype)
+    rounding, codes = named(rounding), None
+    if compiles(x):
+        from refquant.quantizers import kernels
+        codes = kernels.codes(x, units, format, rounding, plus)
+    if codes is None:
+        u = units(x)
+        check_no_nan(u)
+        rounded = rounding(np.clip(u, format.qmin - plus, format.qmax - plus)) + plus
+        if isinstance(rounding, Frozen):
+            return along(np.asarray(scale), axis, u.ndim) * (rounded - zero_point)
+        codes = np.clip(rounded, format.qmin, format.qmax).astype(format.dtype)
     return Fixed(codes, scale, format, zero_point, axis)
+
+
+def compiles(x: np.ndarray) -> bool:
+    """Whether ``x`` is large enough for a compiled loop, and there is a compiler."""
+    if x.size < COMPILED_FROM or x.dtype != np.float64:
+        return False
+    from refquant.quantizers import kernels  # imports Numba
+
+    return not kernels.NOT_COMPILED
+
+
+def passed(g: np.ndarray, x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """The gradient that a clip passes: ``g`` where ``x`` is within [low, high], both ends included, else 0."""
+    if compiles(x):
+        from refquant.quantizers import kernels
+        return kernels.passed(g, x, low, high)
+    return np.where((x >= low) & (x <= high), g, 0.0)
 
 
 LEAST_WIDTH = 1e-8  # of a range: one of no width, as of a tensor of zeros, has no grid
@@ -42,10 +86,17 @@ def some_width(range_min: float, range_max: float) -> tuple[float, float]:
     return range_min, LEAST_WIDTH if range_min == range_max == 0 else range_max
 
 
-def units(x: np.ndarray, scale) -> np.ndarray:
-    """``x / scale``; infinite where that is no float, and clipped all the same."""
-    with np.errstate(over="ignore"):
-        return x / scale
+def highest(x: np.ndarray) -> float:
+    """max|x|, 0 for no elements: from the two ends, which takes no array of magnitudes."""
+    return abs(max(float(x.max(initial=0.0)), -float(x.min(initial=0.0))))
+
+
+def finite_highest(x: np.ndarray, name: str) -> float:
+    """`highest`, where all is finite: else the ValueError of `check_finite`."""
+    found = highest(x)
+    if not np.isfinite(found):
+        check_finite(x, name)
+    return found
 
 
 def check_no_nan(u: np.ndarray) -> None:

@@ -31,7 +31,7 @@ from refquant.autodiff.engine import Op
 from refquant.integers import Fixed, IntFormat, affine
 from refquant.integers.quantize import choice
 from refquant.integers.rounding import half_even
-from refquant.quantizers.grid import LEAST_WIDTH, check_finite, on_grid, some_width, units
+from refquant.quantizers.grid import LEAST_WIDTH, Units, finite_highest, on_grid, passed, some_width
 from refquant.reals import total
 
 Range = tuple[float, float]
@@ -96,13 +96,14 @@ def hindsight_quantize(x, *, range_min, range_max, bits, rounding=half_even):
     """``x`` on [range_min, range_max], widened to hold 0, in ``bits`` unsigned bits: a Fixed."""
     format = IntFormat(bits, signed=False)
     scale, zero_point = affine.gemmlowp(*some_width(range_min, range_max), format)
-    return on_grid(units(x, scale), scale, format, zero_point=zero_point, rounding=rounding, plus=zero_point)
+    return on_grid(x, scale, format, units=Units(divisor=scale), zero_point=zero_point, rounding=rounding,
+                   plus=zero_point)
 
 
 @hindsight_quantize.def_backward
 def hindsight_quantize_backward(g, out, x, *, range_min, range_max, bits, rounding=half_even):
     low, high = some_width(range_min, range_max)
-    return np.where((x >= min(low, 0)) & (x <= max(high, 0)), g, 0.0),
+    return passed(g, x, min(low, 0), max(high, 0)),
 
 
 @Op
@@ -110,12 +111,13 @@ def symmetric_quantize(x, *, max_abs, bits, rounding=half_even):
     """``x`` on [-max_abs, max_abs] in ``bits`` narrow bits, zero point 0: the quantizer of weights, and of DSGC."""
     format = IntFormat(bits, narrow=True)
     scale, _ = affine.symmetric(max_abs or LEAST_WIDTH, format)
-    return on_grid(units(x, scale), scale, format, rounding=rounding)
+    return on_grid(x, scale, format, units=Units(divisor=scale), rounding=rounding)
 
 
 @symmetric_quantize.def_backward
 def symmetric_quantize_backward(g, out, x, *, max_abs, bits, rounding=half_even):
-    return np.where(np.abs(x) <= (max_abs or LEAST_WIDTH), g, 0.0),
+    level = max_abs or LEAST_WIDTH
+    return passed(g, x, -level, level),
 
 
 def cosine_distance(g: np.ndarray, q: np.ndarray) -> float:
@@ -130,8 +132,7 @@ def dsgc_clip(g: np.ndarray, bits: int = 8, tolerance: float = 1e-3, quantized: 
     Found by golden section on c / max|g| to ``tolerance`` (Direction Sensitive Gradient Clipping: Zhu et al. 2020,
     arXiv 1912.12607).  quantized : what gives the quantized gradient for a clip; rounded to nearest unless given.
     """
-    check_finite(g, "g")
-    highest = float(np.abs(g).max(initial=0.0))
+    highest = finite_highest(g, "g")
     if highest == 0:
         return 0.0
 

@@ -27,7 +27,7 @@ import numpy as np
 from refquant.autodiff.engine import Op
 from refquant.integers import IntFormat
 from refquant.integers.rounding import half_even
-from refquant.quantizers.grid import check_finite, on_grid, units
+from refquant.quantizers.grid import Units, compiles, finite_highest, on_grid, passed
 from refquant.reals import mean, sample_variance, total
 
 ALPHA, BETA, LEAST_FACTOR, LEAST_CLIP = 1e-3, 1e-3, 1e-3, 1e-8
@@ -44,28 +44,23 @@ def int4_gradient(g, *, clip_factor, bits, rounding=half_even, max_abs=None):
     scale = clip / format.qmax
     if scale == 0:
         raise ValueError(f"g has the clip {clip}: its step is below the smallest float64")
-    return _from_the_lowest(units(g, scale), scale, format, rounding)
+    return _from_the_lowest(g, Units(divisor=scale, after=-format.qmin), scale, format, rounding)
 
 
 @int4_gradient.def_backward
 def int4_gradient_backward(g, out, x, *, clip_factor, bits, rounding=half_even, max_abs=None):
     """Straight through, the clip held constant."""
-    return np.where(np.abs(x) <= _gradient_clip(x, clip_factor, max_abs), g, 0.0),
+    clip = _gradient_clip(x, clip_factor, max_abs)
+    return passed(g, x, -clip, clip),
 
 
 def _gradient_clip(g: np.ndarray, clip_factor: float, max_abs: float | None) -> float:
     if not 0 < clip_factor <= 1:
         raise ValueError(f"clip_factor = {clip_factor}: expected above 0, at most 1")
-    highest = _highest(g) if max_abs is None else float(max_abs)
-    if not 0 <= highest < np.inf:
+    used = finite_highest(g, "g") if max_abs is None else float(max_abs)
+    if not 0 <= used < np.inf:
         raise ValueError(f"max_abs = {max_abs}: expected a finite number, not negative")
-    return clip_factor * highest or LEAST_CLIP
-
-
-def _highest(g: np.ndarray) -> float:
-    """max|G|; ValueError for gradients that are not finite, of which nothing is above any fraction."""
-    check_finite(g, "g")
-    return float(np.abs(g).max(initial=0.0))
+    return clip_factor * used or LEAST_CLIP
 
 
 @Op
@@ -92,16 +87,22 @@ def int4_activation_backward(g, out, x, clip, *, bits, signed=False, rounding=ha
 
 def _clipped(x, clip, format: IntFormat, rounding):
     level = _positive(clip)
-    return _from_the_lowest(units(x, level) * format.qmax, level / format.qmax, format, rounding)
+    units = Units(divisor=level, times=format.qmax, after=-format.qmin)
+    return _from_the_lowest(x, units, level / format.qmax, format, rounding)
 
 
-def _from_the_lowest(u: np.ndarray, scale: float, format: IntFormat, rounding):
+def _from_the_lowest(x: np.ndarray, units: Units, scale: float, format: IntFormat, rounding):
     """On the grid, rounded as a count of steps from its lowest level: that tells which of two levels a tie goes to."""
-    return on_grid(u - format.qmin, scale, format, rounding=rounding, plus=format.qmin)
+    return on_grid(x, scale, format, units=units, rounding=rounding, plus=format.qmin)
 
 
 def _clip_gradients(g, out, x, clip, format: IntFormat):
     level, low = _positive(clip), -1 if format.signed else 0
+    if compiles(x):
+        from refquant.quantizers import clip_kernels
+        if clip_kernels.takes(out):
+            g_x, g_clip = clip_kernels.int4(g, out, x, low * level, level)
+            return g_x, g_clip.reshape(np.shape(clip))
     above, below = x > level, x < low * level
     value = out if isinstance(out, np.ndarray) else out.value
     error = value / level - x / level
@@ -123,7 +124,11 @@ def initial_clip(x: np.ndarray, half_normal: bool = False) -> float:
 
 def clipped_fraction(g: np.ndarray, clip_factor: float) -> float:
     """R(gamma): the fraction of all gradients beyond ``clip_factor`` times the largest, strictly."""
-    return float(np.count_nonzero(np.abs(g) > clip_factor * _highest(g)) / max(g.size, 1))
+    return _fraction_beyond(g, clip_factor * finite_highest(g, "g"))
+
+
+def _fraction_beyond(g: np.ndarray, clip: float) -> float:
+    return float((np.count_nonzero(g > clip) + np.count_nonzero(g < -clip)) / max(g.size, 1))
 
 
 def target_fraction(bits: int, alpha: float = ALPHA) -> float:
@@ -131,12 +136,16 @@ def target_fraction(bits: int, alpha: float = ALPHA) -> float:
     return alpha / (2**bits - 1)
 
 
-def updated_clip_factor(clip_factor: float, g: np.ndarray, bits: int, alpha: float = ALPHA,
-                        beta: float = BETA) -> float:
-    """gamma after a step whose unquantized output gradient was ``g``; as it is for a gradient of zeros."""
-    if not g.any():
+def updated_clip_factor(clip_factor: float, g: np.ndarray, bits: int, alpha: float = ALPHA, beta: float = BETA,
+                        max_abs: float | None = None) -> float:
+    """gamma after a step whose unquantized output gradient was ``g``; as it is for a gradient of zeros.
+
+    max_abs : max|G|, where it is known already.
+    """
+    largest = finite_highest(g, "g") if max_abs is None else max_abs
+    if largest == 0:
         return clip_factor
-    direction = np.sign(clipped_fraction(g, clip_factor) - target_fraction(bits, alpha))
+    direction = np.sign(_fraction_beyond(g, clip_factor * largest) - target_fraction(bits, alpha))
     return float(np.clip(clip_factor + beta * direction, LEAST_FACTOR, 1.0))
 
 
@@ -171,7 +180,7 @@ def large_gradients(g: np.ndarray, alpha: float = ALPHA) -> np.ndarray:
 
 def gradient_errors(g: np.ndarray, quantized: np.ndarray, alpha: float = ALPHA) -> tuple[float, float]:
     """``(E(G), E(G_L))``: mean |Q(g) - g| over all gradients and over the large ones, relative to max|G|."""
-    highest = _highest(g)
+    highest = finite_highest(g, "g")
     if highest == 0:
         raise ValueError("g is 0 everywhere: expected a gradient to take errors relative to")
     error = np.abs(quantized - g) / highest

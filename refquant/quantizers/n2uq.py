@@ -23,6 +23,7 @@ Weights, entropy preserving, per filter (section 3.2.3 and appendix A):
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from refquant.integers import Fixed, IntFormat
 from refquant.integers.fixed import along
 from refquant.integers.quantize import choice
 from refquant.integers.rounding import Frozen, half_even
-from refquant.quantizers.grid import check_finite, check_variant, on_grid
+from refquant.quantizers.grid import check_finite, check_variant, compiles, on_grid
 from refquant.reals import mean, total
 
 
@@ -49,9 +50,9 @@ def n2uq_quantize(x, a, start, scale1, scale2, *, bits, eps=1e-3, variant="paper
         raise ValueError("x holds NaN: a NaN has no level")
     if output == 0:
         raise ValueError(f"scale2 = {output}: expected a number other than 0")
-    q = np.searchsorted(grid[:-1] + lengths / 2, z, side="right" if variant == "paper" else "left")
+    q = _counted(z, grid[:-1] + lengths / 2, variant)
     format = IntFormat(bits, signed=False) if output > 0 else IntFormat(bits + 1)
-    return Fixed(q if output > 0 else -q, abs(output) * delta, format)
+    return Fixed(q if output > 0 else -q.astype(np.int64), abs(output) * delta, format)
 
 
 @n2uq_quantize.def_backward
@@ -59,23 +60,45 @@ def n2uq_quantize_backward(g, out, x, a, start, scale1, scale2, *, bits, eps=1e-
     grid, lengths, delta = _grid(a, start, bits, eps, variant)
     input_scale, output_scale = _one(scale1, "scale1"), _one(scale2, "scale2")
     z, levels = input_scale * x, len(lengths)
-    segment = np.searchsorted(grid, z, side="right" if variant == "paper" else "left")  # 1..K; 0 and K + 1 outside
-    within = (segment >= 1) & (segment <= levels)
-    x, z = np.where(within, x, 0.0), np.where(within, z, 0.0)  # outside, where the slope is 0, they may be infinite
-    i = np.clip(segment, 1, levels) - 1
-    slope = np.where(within, g * output_scale * delta / lengths[i], 0.0)  # g dy/dz
-    g_a = np.zeros(levels)
-    passed = np.zeros(levels)  # sums of slope over each segment
-    for k in range(levels):
-        here = segment == k + 1
-        passed[k] = total(np.where(here, slope, 0.0))
-        g_a[k] = -total(np.where(here, slope * (z - grid[k]) / lengths[k], 0.0))
+    segment = _counted(z, grid, variant)  # 1..K; 0 and K + 1 outside
+    slope, weighted = _slopes(g, z, segment, grid, lengths, output_scale, delta)
+    passed, g_a = _sums(slope, segment, levels), -_sums(weighted, segment, levels)
     for k in range(levels):
         g_a[k] -= total(passed[k + 1:])
+    x = np.where((segment >= 1) & (segment <= levels), x, 0.0)  # outside, where the slope is 0, it may be infinite
     g_start, g_scale1 = -total(slope), total(slope * x)
     g_scale2 = total(g * np.abs(out.codes.astype(np.float64))) * delta
     return (slope * input_scale, np.where(a > eps, g_a, 0.0), g_start.reshape(start.shape),
             g_scale1.reshape(scale1.shape), g_scale2.reshape(scale2.shape))
+
+
+def _counted(z: np.ndarray, bounds: np.ndarray, variant: str) -> np.ndarray:
+    """How many ``bounds`` each element has reached; one on a bound has, in the paper, and has not, in "authors"."""
+    side: Literal["left", "right"] = "right" if variant == "paper" else "left"
+    if compiles(z):
+        from refquant.quantizers import threshold_kernels
+        return threshold_kernels.counted(z, bounds, side)
+    return np.searchsorted(bounds, z, side)
+
+
+def _slopes(g, z, segment, grid, lengths, output_scale: float, delta: float):
+    """``(g dy/dz, that times (z - d) / a)``, d and a of the element's own segment; 0 outside all segments."""
+    if compiles(z):
+        from refquant.quantizers import threshold_kernels
+        return threshold_kernels.slopes(g, z, segment, grid, lengths, output_scale, delta)
+    within = (segment >= 1) & (segment <= len(lengths))
+    k = np.clip(segment, 1, len(lengths)) - 1
+    slope = np.where(within, g * output_scale * delta / lengths[k], 0.0)
+    weighted = slope * (np.where(within, z, 0.0) - grid[k]) / lengths[k]  # outside, z may be infinite
+    return slope, weighted
+
+
+def _sums(values: np.ndarray, segment: np.ndarray, levels: int) -> np.ndarray:
+    """For each segment 1..levels the sum of its ``values``, those of others counting as 0."""
+    if compiles(values) and values.size > 1:
+        from refquant.quantizers import threshold_kernels
+        return threshold_kernels.sums(values, segment, levels)
+    return np.array([total(np.where(segment == k, values, 0.0)) for k in range(1, levels + 1)])
 
 
 def expected_level(x, a, start, scale1, scale2, *, bits, eps=1e-3, variant="paper") -> np.ndarray:

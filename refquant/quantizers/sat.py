@@ -28,7 +28,7 @@ from refquant.autodiff.engine import Op
 from refquant.integers import Fixed, IntFormat, rounding
 from refquant.integers.quantize import choice
 from refquant.integers.rounding import Frozen, half_even
-from refquant.quantizers.grid import check_finite, check_no_nan, check_variant, on_grid
+from refquant.quantizers.grid import Units, check_finite, check_no_nan, check_variant, compiles, highest, on_grid
 from refquant.reals import sample_variance, tanh, total
 
 SCHEMES = ("original", "modified", "centered")
@@ -41,7 +41,7 @@ def q_k(u, *, bits, scheme="original", rounding=half_even):
     choice("scheme", scheme, SCHEMES)
     if scheme == "original":
         format = IntFormat(bits, signed=False)
-        return on_grid(format.qmax * u, 1 / format.qmax, format, rounding=rounding)
+        return on_grid(u, 1 / format.qmax, format, units=Units(times=format.qmax), rounding=rounding)
     index = _index(u, bits, rounding)
     if isinstance(rounding, Frozen):
         return (index + (scheme == "centered") / 2) / 2**bits
@@ -80,7 +80,10 @@ def sat_weight(w, *, bits, scheme="original", rescale=None, rounding=half_even, 
 
 @sat_weight.def_backward
 def sat_weight_backward(g, out, w, *, bits, scheme="original", rescale=None, rounding=half_even, variant="paper"):
-    levels = _levels(w, bits, scheme, rounding.rounding if isinstance(rounding, Frozen) else rounding)
+    if isinstance(out, Fixed):
+        levels = Fixed(out.codes, _level_scale(bits, scheme), out.format, out.zero_point)
+    else:
+        levels = _levels(w, bits, scheme, rounding.rounding if isinstance(rounding, Frozen) else rounding)
     return _clamp_gradient(g * _sat_scale(w, levels.value, rescale), w, variant),
 
 
@@ -102,31 +105,35 @@ def _levels(w: np.ndarray, bits: int, scheme: str, rounding):
     q = q_k.forward(u, bits=bits, scheme=scheme, rounding=rounding)
     if isinstance(rounding, Frozen):
         return 2 * q - 1
-    codes = q.codes.astype(np.int64)
+    codes, scale = q.codes.astype(np.int64), _level_scale(bits, scheme)
     if scheme == "modified":
-        return Fixed(codes, 2.0 ** (1 - bits), q.format, 1 << (bits - 1))
+        return Fixed(codes, scale, q.format, 1 << (bits - 1))
     top = 2**bits - 1 if scheme == "original" else 2**bits
     doubled = 2 * codes if scheme == "original" else codes  # centered's codes are 2 index + 1 already
-    return Fixed(doubled - top, 1 / top, IntFormat(bits + 1))
+    return Fixed(doubled - top, scale, IntFormat(bits + 1))
+
+
+def _level_scale(bits: int, scheme: str) -> float:
+    return {"original": 1 / (2**bits - 1), "modified": 2.0 ** (1 - bits), "centered": 2.0**-bits}[scheme]
 
 
 def _clamped(w: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """``(W_hat, tanh W, T)``."""
     check_finite(w, "w")
     bent = tanh(w)
-    highest = float(np.abs(bent).max(initial=0.0))
-    if highest == 0:
+    largest = highest(bent)
+    if largest == 0:
         raise ValueError("w is 0 everywhere: expected weights to divide by the largest of")
-    return bent / highest, bent, highest
+    return bent / largest, bent, largest
 
 
 def _clamp_gradient(g: np.ndarray, w: np.ndarray, variant: str) -> np.ndarray:
-    _, bent, highest = _clamped(w)
+    _, bent, largest = _clamped(w)
     slope = (1 - bent) * (1 + bent)  # sech^2
-    g_w = g * slope / highest
+    g_w = g * slope / largest
     if check_variant(variant) == "authors":
         j = np.unravel_index(np.abs(bent).argmax(), w.shape)
-        g_w[j] -= np.sign(bent[j]) * slope[j] / highest**2 * total(g * bent)
+        g_w[j] -= np.sign(bent[j]) * slope[j] / largest**2 * total(g * bent)
     return g_w
 
 
@@ -153,8 +160,9 @@ def pact(x, alpha, *, bits, calibrated=True, two_sided=False, rounding=half_even
     clip = _clip_level(alpha)
     top = 2**bits - 1
     if not two_sided:
-        return on_grid(top * (np.clip(x, 0, clip) / clip), clip / top, IntFormat(bits, signed=False), rounding=rounding)
-    index = on_grid(top * ((np.clip(x, -clip, clip) / clip + 1) / 2), 1.0, IntFormat(bits, signed=False),
+        return on_grid(x, clip / top, IntFormat(bits, signed=False), units=Units(divisor=clip, times=top),
+                       rounding=rounding)
+    index = on_grid(x, 1.0, IntFormat(bits, signed=False), units=Units(divisor=clip, before=1, times=top / 2),
                     rounding=rounding)
     if isinstance(rounding, Frozen):
         return clip * (2 * index / top - 1)
@@ -164,6 +172,11 @@ def pact(x, alpha, *, bits, calibrated=True, two_sided=False, rounding=half_even
 @pact.def_backward
 def pact_backward(g, out, x, alpha, *, bits, calibrated=True, two_sided=False, rounding=half_even):
     clip = _clip_level(alpha)
+    if calibrated and compiles(x):
+        from refquant.quantizers import clip_kernels
+        if clip_kernels.takes(out):
+            g_x, g_clip = clip_kernels.cg_pact(g, out, x, -clip if two_sided else 0.0, clip)
+            return g_x, (g_clip * np.sign(alpha)).reshape(alpha.shape)
     above, below = x >= clip, (x <= -clip) if two_sided else (x <= 0)
     between = ~above & ~below
     value = out if isinstance(out, np.ndarray) else out.value

@@ -117,7 +117,7 @@ class BatchNorm:
         mu, width = batch_statistics(x.value, self.eps)
         average(run.state, f"{self.name}.mean", mu, self.momentum)
         average(run.state, f"{self.name}.width", width, self.momentum)
-        return autodiff.batch_norm(x, gamma, beta, eps=self.eps)
+        return autodiff.batch_norm(x, gamma, beta, eps=self.eps, statistics=(mu, width))
 
 
 def average(state: dict[str, np.ndarray], key: str, new: np.ndarray, momentum: float) -> None:

@@ -109,12 +109,14 @@ def moved(parameters: Arrays, gradients: Arrays, memories: Arrays, kinds: dict[s
     """
     after = dict(parameters)
     remembered: Arrays = {}
+    memory_of: dict[str, Arrays] = {name: {} for name in gradients}
+    for key, value in memories.items():
+        name, _, part = key.rpartition("/")
+        memory_of.setdefault(name, {})[part] = value
     for name, g in gradients.items():
         group = groups.get(kinds[name]) or Group(groups["weight"].optimizer)
-        prefix = f"{name}/"
-        memory = {key[len(prefix):]: value for key, value in memories.items() if key.startswith(prefix)}
         if group.decay:
             g = g + group.decay * parameters[name]
-        after[name], memory = group.optimizer.moved(parameters[name], g, memory, factor * group.optimizer.rate)
-        remembered |= {prefix + key: value for key, value in memory.items()}
+        after[name], memory = group.optimizer.moved(parameters[name], g, memory_of[name], factor * group.optimizer.rate)
+        remembered |= {f"{name}/{part}": value for part, value in memory.items()}
     return after, remembered

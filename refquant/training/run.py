@@ -6,8 +6,10 @@ values that come from the first batch are at hand.
 """
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +33,7 @@ class Run:
         self.training, self.seed, self.step = training, seed, step
         self.tensors: dict[str, Tensor] = {}
         self.watched: list[tuple[Tensor, Callable[[np.ndarray], None]]] = []
+        self.found: dict[tuple, tuple[np.ndarray, Any]] = {}
 
     def parameter(self, name: str, initial: Callable[[], np.ndarray], kind: str = "other") -> Tensor:
         """The parameter ``name`` as a tensor, one for the whole pass; ``initial()`` the first time.
@@ -53,17 +56,32 @@ class Run:
         return deviation * normal(shape, self.seed, tensor_number(name))
 
     def watch(self, tensor: Tensor, see: Callable[[np.ndarray], None]) -> None:
-        """Have ``see`` called with the gradient of ``tensor`` once the step's gradients are known."""
+        """Have ``see`` called with the gradient of ``tensor`` when that is known."""
         if self.training:
             self.watched.append((tensor, see))
 
+    def once(self, find: Callable[..., Any], g: np.ndarray, *how) -> Any:
+        """``find(g, *how)``, found once in a pass: who quantizes a gradient and who learns from it ask the same."""
+        key = (find, id(g), *how)
+        if key not in self.found:
+            self.found[key] = g, find(g, *how)  # g is kept, so that no other array comes to have its id
+        return self.found[key][1]
+
     def gradients(self, loss: Tensor) -> Arrays:
-        """The gradient of each parameter; what is watched is seen."""
+        """The gradient of each parameter; what is watched is seen.
+
+        Nothing of the pass is kept but the parameters: else it would wait for Python's collector of cycles.
+        """
+        watched = [(tensor, functools.partial(self._see, see)) for tensor, see in self.watched]
+        found = gradients(loss, self.tensors.values(), watched=watched)
         names = list(self.tensors)
-        found = gradients(loss, [*(self.tensors[name] for name in names), *(tensor for tensor, _ in self.watched)])
-        for (_, see), g in zip(self.watched, found[len(names):], strict=True):
-            see(g)
-        return dict(zip(names, found, strict=False))
+        self.watched.clear()
+        self.found.clear()
+        return dict(zip(names, found, strict=True))
+
+    def _see(self, see: Callable[[np.ndarray], None], g: np.ndarray) -> None:
+        self.found.clear()  # of the gradient before
+        see(g)
 
 
 def tensor_number(name: str) -> int:

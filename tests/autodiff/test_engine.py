@@ -1,5 +1,6 @@
 """The engine: every path counted once, nothing stored, errors by name."""
 import operator
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -336,3 +337,18 @@ def test_an_op_defined_twice(op):
     with pytest.raises(ValueError, match="op 'add' is defined twice"):
         op(OPS["add"].forward)
     assert OPS["once"] is once
+
+
+def test_a_watched_gradient_is_given_when_it_is_complete_and_not_kept():
+    x = Tensor([1.0, 2.0])
+    y = x * x
+    seen, alive = {}, []
+
+    def see(name):
+        def keep(g):
+            seen[name] = g.copy()
+            alive.append(weakref.ref(g))
+        return keep
+    (g_x,) = gradients(y * y + y, [x], np.ones(2), watched=[(y, see("y")), (Tensor([3.0]), see("apart"))])
+    assert list(seen) == ["y"] and seen["y"].tolist() == [3.0, 9.0]
+    assert g_x.tolist() == [6.0, 36.0] and all(reference() is None for reference in alive)

@@ -15,7 +15,17 @@ from refquant.autodiff import OPS, gradient_errors
 from refquant.integers import Fixed, IntFormat, Stochastic
 from refquant.integers.rounding import MODES, Frozen, half_even
 from refquant.quantizers import banner, hindsight, int4, n2uq, sat
-from refquant.quantizers.grid import Dithered, check_finite, check_no_nan, check_variant, inside, on_grid, units
+from refquant.quantizers.grid import (
+    Dithered,
+    Units,
+    check_finite,
+    check_no_nan,
+    check_variant,
+    finite_highest,
+    highest,
+    inside,
+    on_grid,
+)
 
 # Off every kink (0, the clips 1 and 1.3, thresholds) by more than the differences' width, beyond both ends too
 X = np.array([[-2.1, -1.24, -0.77, -0.31, -0.049], [0.021, 0.137, 0.442, 0.81, 1.7]])
@@ -214,7 +224,26 @@ def test_nan_has_no_code_and_is_named():
 
 
 def test_units_are_infinite_without_a_warning():
-    assert units(np.array([1e308, -1e308, 1.0]), 1e-3).tolist() == [np.inf, -np.inf, 1000.0]
+    assert Units(divisor=1e-3)(np.array([1e308, -1e308, 1.0])).tolist() == [np.inf, -np.inf, 1000.0]
+
+
+def test_units_round_five_operations_in_their_order():
+    x = np.array([0.7, -1.3, 2.9])
+    units = Units(start=0.1, divisor=0.3, before=1.7, times=0.9, after=-0.6)
+    assert units(x).tolist() == [((v - 0.1) / 0.3 + 1.7) * 0.9 + -0.6 for v in x.tolist()]
+    assert Units()(x).tolist() == x.tolist()
+
+
+def test_the_highest_magnitude():
+    assert highest(np.zeros((0, 3))) == 0 and highest(np.zeros(0)) == 0
+    for x in (np.array(-3.0), np.array([[1.0, -3.0]]), np.array([2.0, 3.0]), np.array([-3.0, -2.0])):
+        assert highest(x) == finite_highest(x, "g") == 3
+    assert str(highest(np.array([-0.0, 0.0]))) == "0.0" and highest(np.array([5e-324, -1e-323])) == 1e-323
+    for bad, said in ((np.nan, "nan"), (-np.inf, "-inf")):
+        x = np.array([1.0, bad])
+        assert str(highest(x)) == said.removeprefix("-")
+        with pytest.raises(ValueError, match=rf"g is {said} at \(1,\): expected finite numbers"):
+            finite_highest(x, "g")
 
 
 def test_inside_holds_both_ends():

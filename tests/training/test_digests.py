@@ -122,14 +122,15 @@ def test_every_run_is_one_of_its_own(here):
 def test_compiled_kernels_take_part(monkeypatch):
     """Or the compiler would make no difference."""
     from refquant.gemm import kernels as integer
+    from refquant.quantizers import kernels as quantizers
     from refquant.reals import kernels as real
     called = []
-    for module, name in ((integer, "matmul_total"), (real, "matmul")):
+    for module, name in ((integer, "multiply"), (real, "matmul"), (quantizers, "codes")):
         kernel = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *a, of=module, kernel=kernel: called.append(of) or kernel(*a))
     for name in ("float", "banner-8"):
         trained(*runs()[name], few_digits())
-    assert integer in called and real in called
+    assert integer in called and real in called and quantizers in called
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -54,7 +54,7 @@ def passed(layer, x, g=None, one=None):
     """``(output, gradients by parameter, calls)`` of a pass and its way back from the output's gradient ``g``."""
     one = one or run()
     with recorded() as calls:
-        y = layer(Tensor(x), one)
+        y = layer(x if isinstance(x, Tensor) else Tensor(x), one)
         found = one.gradients(sum_all(y * (np.ones(y.shape) if g is None else g)))
     return y, found, calls
 
@@ -125,7 +125,9 @@ def test_a_scale_for_each_output_moves_into_the_input_gradient(same):
     first = Seeing()
     second = first if same else Seeing()
     g = RNG.normal(0, 1, (5, 4))
-    passed(Linear("p", 6, 4, Quantizers(per_filter, activation, first, second)), RNG.normal(0, 1, (5, 6)), g)
+    one = run()
+    x = one.parameter("x", lambda: RNG.normal(0, 1, (5, 6)))  # whose gradient is needed; the weight above is constant
+    passed(Linear("p", 6, 4, Quantizers(per_filter, activation, first, second)), x, g, one)
     for what in ("asked", "seen"):
         found = dict(getattr(first, what) + getattr(second, what))
         assert set(found) == {"p.input_gradient", "p.weight_gradient"}

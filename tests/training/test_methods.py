@@ -279,6 +279,20 @@ def test_the_state_of_a_network_in_hindsight():
         assert runs[0].state[f"{layer}.x.range"][1] != runs[1].state[f"{layer}.x.range"][1]
 
 
+@pytest.mark.parametrize("module, name, slot", [
+    (hindsight, "tensor_range", hindsight.Gradient(8)), (banner, "tensor_range", banner.Gradient(8, estimator=RUNNING)),
+    (int4, "_limits", int4.Gradient(4)), (hindsight, "dsgc_clip", hindsight.DsgcGradient(8))], ids=["hindsight", "banner", "int4", "dsgc"])
+def test_a_step_looks_at_a_gradient_once(monkeypatch, module, name, slot):
+    """Two quantizers of one gradient and what both learn from it, in one pass."""
+    looked, look = [], getattr(module, name)
+    monkeypatch.setattr(module, name, lambda g, *how: looked.append(g) or look(g, *how))
+    one, g = run_of({}), RNG.normal(0, 1, (40, 50))
+    for key in ("a", "b"):
+        slot.at(one, key)(g)
+        slot.see(g, one, key)
+    assert len(looked) == 1 and looked[0] is g
+
+
 def test_dsgc_searches_every_period_and_keeps_between():
     slot, state, clips = hindsight.DsgcGradient(8, period=3), {}, []
     for step in range(7):

@@ -93,14 +93,14 @@ class Gradient:
         state = past_range(run, f"{name}.range")
 
         def quantizer(g: np.ndarray):
-            low, high = self.estimator.range(tensor_range(g), state)
+            low, high = self.estimator.range(run.once(tensor_range, g), state)
             return banner_quantize(g, range_min=low, range_max=high, bits=self.bits, rounding=rounding,
                                    variant=self.variant)
         return quantizer
 
     def see(self, g: np.ndarray, run: Run, name: str) -> None:
         if self.estimator != CURRENT:
-            estimated_range(self.estimator, tensor_range(g), run, f"{name}.range")
+            estimated_range(self.estimator, run.once(tensor_range, g), run, f"{name}.range")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class RangeBN:
         average(run.state, f"{self.name}.mean", mu, 0.1)
         average(run.state, f"{self.name}.scale", scale, 0.1)
         y = autodiff.range_batch_norm(x, gamma, beta, eps=self.eps, chunks=chunks, factor=factor,
-                                      quantize_scale=self._scale_in_use)
+                                      quantize_scale=self._scale_in_use, statistics=(mu, scale))
         key = f"{self.name}.output_gradient"
         y = autodiff.quantize_gradient(y, quantizer=self.gradient.at(run, key))
         run.watch(y, lambda g: self.gradient.see(g, run, key))

@@ -15,6 +15,7 @@ import numpy as np
 
 from refquant.autodiff import Tensor
 from refquant.quantizers.banner import tensor_range
+from refquant.quantizers.grid import highest
 from refquant.quantizers.hindsight import HINDSIGHT, Estimator, dsgc_clip, hindsight_quantize, symmetric_quantize
 from refquant.training.methods.ranges import estimated_range, known_range, past_range
 from refquant.training.optimizers import SGD, Group
@@ -29,7 +30,7 @@ class Weight:
     bits: int = 8
 
     def __call__(self, w: Tensor, run: Run, name: str) -> Tensor:
-        return symmetric_quantize(w, max_abs=float(np.abs(w.value).max()), bits=self.bits)
+        return symmetric_quantize(w, max_abs=highest(w.value), bits=self.bits)
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,12 @@ class Gradient:
         state = past_range(run, key)
 
         def quantizer(g: np.ndarray):
-            low, high = self.estimator.range(tensor_range(g), state)
+            low, high = self.estimator.range(run.once(tensor_range, g), state)
             return hindsight_quantize(g, range_min=low, range_max=high, bits=self.bits, rounding=rounding)
         return quantizer
 
     def see(self, g: np.ndarray, run: Run, name: str) -> None:
-        estimated_range(self.estimator, tensor_range(g), run, f"{name}.range")
+        estimated_range(self.estimator, run.once(tensor_range, g), run, f"{name}.range")
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,13 @@ class DsgcGradient:
         rounding, key = run.stochastic(name), f"{name}.clip"
 
         def quantizer(g: np.ndarray):
-            clip = dsgc_clip(g, self.bits) if self._due(run, key) else float(run.state[key])
+            clip = run.once(dsgc_clip, g, self.bits) if self._due(run, key) else float(run.state[key])
             return symmetric_quantize(g, max_abs=clip, bits=self.bits, rounding=rounding)
         return quantizer
 
     def see(self, g: np.ndarray, run: Run, name: str) -> None:
         if self._due(run, f"{name}.clip"):
-            run.state[f"{name}.clip"] = np.array(dsgc_clip(g, self.bits))
+            run.state[f"{name}.clip"] = np.array(run.once(dsgc_clip, g, self.bits))
 
     def _due(self, run: Run, key: str) -> bool:
         return key not in run.state or run.step % self.period == 0

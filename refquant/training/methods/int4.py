@@ -17,6 +17,7 @@ import numpy as np
 
 from refquant.autodiff import Tensor
 from refquant.quantizers import int4
+from refquant.quantizers.grid import highest
 from refquant.quantizers.hindsight import CURRENT, Estimator
 from refquant.training.methods.ranges import estimated_range, past_range
 from refquant.training.optimizers import SGD, Adam, Group
@@ -66,17 +67,18 @@ class Gradient:
         state = past_range(run, f"{name}.range")
 
         def quantizer(g: np.ndarray):
-            highest = self.estimator.range(_limits(g), state)[1]
-            return int4.int4_gradient(g, clip_factor=factor, bits=self.bits, rounding=rounding, max_abs=highest)
+            max_abs = self.estimator.range(run.once(_limits, g), state)[1]
+            return int4.int4_gradient(g, clip_factor=factor, bits=self.bits, rounding=rounding, max_abs=max_abs)
         return quantizer
 
     def see(self, g: np.ndarray, run: Run, name: str) -> None:
         if self.estimator != CURRENT:
-            estimated_range(self.estimator, _limits(g), run, f"{name}.range")
+            estimated_range(self.estimator, run.once(_limits, g), run, f"{name}.range")
         if self.clip_factor is None:
             scan = self.variant == "authors" and f"{name}.clip_factor" not in run.state
             new = (int4.scanned_clip_factor(g, self.bits) if scan
-                   else int4.updated_clip_factor(self._factor(run, name), g, self.bits))
+                   else int4.updated_clip_factor(self._factor(run, name), g, self.bits,
+                                                 max_abs=run.once(_limits, g)[1]))
             run.state[f"{name}.clip_factor"] = np.array(new)
 
     def _factor(self, run: Run, name: str) -> float:
@@ -85,8 +87,8 @@ class Gradient:
 
 
 def _limits(g: np.ndarray) -> tuple[float, float]:
-    highest = float(np.abs(g).max(initial=0.0))
-    return -highest, highest
+    largest = highest(g)
+    return -largest, largest
 
 
 def recipe(bits: int = 4, *, variant: str = "paper", clip_factor: float | None = None,
