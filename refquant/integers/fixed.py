@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refquant.integers.formats import IntFormat, as_int64, as_integers
+from refquant.integers.formats import IntFormat, as_int64, as_integers, extremes
+from refquant.integers.kernels import worth_compiling
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +49,20 @@ class Fixed:
             allowed = "one number" if axis is None else f"one number, or {codes.shape[axis]} along axis {axis}"
             if array.ndim and (axis is None or array.shape != (codes.shape[axis],)):
                 raise ValueError(f"{name} has shape {array.shape}: expected {allowed} for codes of shape {codes.shape}")
-        object.__setattr__(self, "codes", codes.astype(self.format.dtype, copy=False))
-        object.__setattr__(self, "scale", scale if scale.ndim else scale[()])
-        object.__setattr__(self, "zero_point", zero_point if zero_point.ndim else int(zero_point))
-        object.__setattr__(self, "axis", axis)
+        self._set(codes.astype(self.format.dtype, copy=False), scale, self.format, zero_point, axis)
+
+    @classmethod
+    def trusted(cls, codes: np.ndarray, scale: np.ndarray, format: IntFormat, zero_point: np.ndarray,
+                axis: int | None) -> Fixed:
+        """The tensor of arguments that were checked before, and of codes that are the format's by construction."""
+        fixed = object.__new__(cls)
+        fixed._set(codes, scale, format, zero_point, axis)
+        return fixed
+
+    def _set(self, codes, scale, format, zero_point, axis) -> None:
+        for name, value in (("codes", codes), ("scale", scale if scale.ndim else scale[()]), ("format", format),
+                            ("zero_point", zero_point if zero_point.ndim else int(zero_point)), ("axis", axis)):
+            object.__setattr__(self, name, value)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -60,12 +71,27 @@ class Fixed:
     @property
     def value(self) -> np.ndarray:
         """The reals the codes stand for, float64."""
-        scale = along(np.asarray(self.scale, np.float64), self.axis, self.codes.ndim)
-        zero_point = along(np.asarray(self.zero_point), self.axis, self.codes.ndim)
+        scale, zero_point = np.asarray(self.scale, np.float64), np.asarray(self.zero_point)
         if self.format.bits <= 62 or (self.format.signed and not zero_point.any()):
-            return scale * (self.codes.astype(np.int64) - zero_point)
-        difference = self.codes.astype(object) - zero_point.astype(object)  # may not fit int64
-        return scale * difference.astype(np.float64)
+            return self._times(scale, zero_point)
+        difference = self.codes.astype(object) - along(zero_point, self.axis, self.codes.ndim).astype(object)
+        return along(scale, self.axis, self.codes.ndim) * difference.astype(np.float64)  # it may not fit int64
+
+    def in_precision(self, dtype) -> np.ndarray:
+        """The reals in float32 or float64, of a format of at most 32 bits: the difference is rounded to it first."""
+        with np.errstate(over="ignore"):
+            return self._times(check_scale(self.scale, dtype), np.asarray(self.zero_point))
+
+    def _times(self, scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:
+        """``scale * (codes - zero_point)`` in scale's precision."""
+        if worth_compiling(self.codes.size):
+            from refquant.integers.kernels.serving import real_values  # imports Numba
+
+            values = real_values(self.codes, scale, zero_point, self.axis)
+            if values is not None:
+                return values
+        difference = self.codes.astype(np.int64) - along(zero_point, self.axis, self.codes.ndim)
+        return difference.astype(scale.dtype) * along(scale, self.axis, self.codes.ndim)
 
 
 def check_scale(scale, dtype=None) -> np.ndarray:
@@ -75,14 +101,17 @@ def check_scale(scale, dtype=None) -> np.ndarray:
     """
     array = np.asarray(scale)
     dtype = dtype or (np.float32 if array.dtype == np.float32 else np.float64)
-    try:
-        with np.errstate(over="ignore"):
-            array = array.astype(dtype)
-    except (TypeError, ValueError):
-        raise ValueError(f"scale = {scale!r}: expected positive finite numbers") from None
-    bad = ~(np.isfinite(array) & (array > 0))
-    if bad.any():
-        given = np.asarray(scale)[bad].flat[0]
+    if array.dtype != dtype:
+        try:
+            with np.errstate(over="ignore"):
+                array = array.astype(dtype)
+        except (TypeError, ValueError):
+            raise ValueError(f"scale = {scale!r}: expected positive finite numbers") from None
+    if array.ndim == 0 and 0 < array.item() < np.inf:
+        return array
+    good = (array > 0) & (array < np.inf)
+    if not good.all():
+        given = np.asarray(scale)[~good].flat[0]
         raise ValueError(f"scale = {given}: expected a positive finite number in {array.dtype}")
     if array.ndim > 1:
         raise ValueError(f"scale has shape {array.shape}: expected one number or one for each channel")
@@ -92,9 +121,9 @@ def check_scale(scale, dtype=None) -> np.ndarray:
 def check_zero_point(zero_point) -> np.ndarray:
     """``zero_point`` as int64, or an error when it is not integers within int32."""
     array = as_int64(zero_point, "zero_point")
-    limits = np.iinfo(np.int32)
-    if array.size and not limits.min <= int(array.min()) <= int(array.max()) <= limits.max:
-        raise ValueError(f"zero_point runs from {array.min()} to {array.max()}: expected values within int32")
+    low, high = extremes(array)
+    if low < -(1 << 31) or high >= 1 << 31:
+        raise ValueError(f"zero_point runs from {low} to {high}: expected values within int32")
     return array
 
 

@@ -22,7 +22,7 @@ def names(mask: int) -> list[str]:
 
 def flag(condition: np.ndarray, bit: int) -> np.ndarray:
     """uint8: ``bit`` where ``condition`` holds, else 0."""
-    return np.where(condition, np.uint8(bit), np.uint8(0))
+    return np.multiply(condition, np.uint8(bit))
 
 
 def of_real(x: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@
 """
 from __future__ import annotations
 
+import functools
 import operator
 import re
 from dataclasses import dataclass
@@ -68,17 +69,18 @@ class IntFormat:
     @property
     def dtype(self) -> np.dtype:
         """The smallest NumPy integer type that holds every code."""
-        size = next(n for n in (8, 16, 32, 64) if n >= self.bits)
-        return np.dtype(f"{'int' if self.signed else 'uint'}{size}")
+        return (_SIGNED if self.signed else _UNSIGNED)[(self.bits - 1).bit_length()]
 
     def saturate(self, values: ArrayLike) -> np.ndarray:
         """``values`` (integers, also Python's in an object array) clamped to [qmin, qmax], in the format's dtype."""
         if isinstance(values, np.ndarray) and values.dtype == object:
             return np.asarray(np.clip(values, self.qmin, self.qmax), object).astype(self.dtype)
         values = as_integers(values, "values")
-        info = np.iinfo(values.dtype)
-        low, high = max(self.qmin, info.min), min(self.qmax, info.max)
-        return np.clip(values, low, high).astype(self.dtype)
+        lowest, highest = _ends(values.dtype)
+        low, high = max(self.qmin, lowest), min(self.qmax, highest)
+        if (low, high) != (lowest, highest):
+            values = values.clip(values.dtype.type(low), values.dtype.type(high))
+        return values.astype(self.dtype)
 
     def wrap(self, values: ArrayLike) -> np.ndarray:
         """``values`` (as for `saturate`) modulo 2^bits, in the format's dtype; two's complement where signed.
@@ -98,7 +100,30 @@ class IntFormat:
 
     def contains(self, values: np.ndarray) -> bool:
         """Whether every one of ``values`` (an integer array) is a code of this format."""
-        return values.size == 0 or bool(self.qmin <= int(values.min()) and int(values.max()) <= self.qmax)
+        if values.dtype.kind in "iu":
+            lowest, highest = _ends(values.dtype)
+            if self.qmin <= lowest and highest <= self.qmax:
+                return True
+        low, high = extremes(values)
+        return values.size == 0 or (self.qmin <= low and high <= self.qmax)
+
+
+# by the bit length of bits - 1: 2 to 8 bits are stored in 8
+_SIGNED, _UNSIGNED = ([np.dtype(f"{kind}{width}") for width in (8, 8, 8, 8, 16, 32, 64)] for kind in ("int", "uint"))
+
+
+@functools.cache
+def _ends(dtype: np.dtype) -> tuple[int, int]:
+    """The smallest and the largest number of an integer type."""
+    info = np.iinfo(dtype)
+    return int(info.min), int(info.max)
+
+
+def extremes(values: np.ndarray) -> tuple[int, int]:
+    """The smallest and the largest of integers; ``(0, 0)`` where there are none."""
+    if values.ndim == 0:
+        return int(values), int(values)
+    return (int(values.min()), int(values.max())) if values.size else (0, 0)
 
 
 def as_integers(values: ArrayLike, name: str) -> np.ndarray:
@@ -113,7 +138,12 @@ def as_integers(values: ArrayLike, name: str) -> np.ndarray:
 
 def as_int64(values: ArrayLike, name: str) -> np.ndarray:
     """``values`` as int64; a uint64 value of 2^63 or more is a ValueError naming ``name``."""
+    return check_int64(values, name).astype(np.int64, copy=False)
+
+
+def check_int64(values: ArrayLike, name: str) -> np.ndarray:
+    """``values`` as integers of whichever type, all within int64; errors as for `as_int64`."""
     array = as_integers(values, name)
-    if array.dtype == np.uint64 and array.size and int(array.max()) >= 1 << 63:
+    if array.dtype == np.uint64 and extremes(array)[1] >= 1 << 63:
         raise ValueError(f"{name} holds {int(array.max())}: expected values below 2^63")
-    return array.astype(np.int64, copy=False)
+    return array

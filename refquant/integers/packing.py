@@ -20,16 +20,17 @@ def pack(codes: ArrayLike, format: IntFormat, word: int = 8) -> np.ndarray:
     codes = as_integers(codes, "codes").reshape(-1)
     if not format.contains(codes):
         raise ValueError(f"codes run from {codes.min()} to {codes.max()}: expected {format.qmin} to {format.qmax}")
-    per_word = word // width
-    lanes = np.zeros(-(-codes.size // per_word) * per_word, np.uint64)
-    lanes[:codes.size] = codes.astype(np.int64 if format.signed else np.uint64).astype(np.uint64)
-    lanes &= np.uint64((1 << width) - 1)
-    part = min(word, 64)  # a NumPy word; 128 bits are two
-    lanes = lanes.reshape(-1, part // width)
-    words = np.zeros(len(lanes), np.uint64)
-    for lane in range(part // width):
-        words |= lanes[:, lane] << np.uint64(lane * width)
-    return words.astype(f"uint{part}").reshape((-1, 2) if word == 128 else -1)
+    per_word, per_byte = word // width, max(1, 8 // width)
+    lanes = np.zeros(-(-codes.size // per_word) * per_word, f"<u{max(width, 8) // 8}")
+    lanes[:codes.size] = codes.astype(f"<{'i' if format.signed else 'u'}{lanes.itemsize}", copy=False).view(lanes.dtype)
+    if per_byte > 1:
+        lanes &= np.uint8((1 << width) - 1)
+        octets = lanes[::per_byte].copy()
+        for lane in range(1, per_byte):
+            octets |= lanes[lane::per_byte] << np.uint8(lane * width)
+        lanes = octets
+    words = lanes.view(f"<u{min(word, 64) // 8}")  # a NumPy word; 128 bits are two
+    return words.astype(words.dtype.newbyteorder("="), copy=False).reshape((-1, 2) if word == 128 else -1)
 
 
 def unpack(words: ArrayLike, format: IntFormat, count: int, word: int = 8) -> np.ndarray:
@@ -39,13 +40,19 @@ def unpack(words: ArrayLike, format: IntFormat, count: int, word: int = 8) -> np
     """
     width = _check(format, word)
     part = min(word, 64)
-    words = as_integers(words, "words").astype(f"uint{part}").reshape(-1).astype(np.uint64)
+    words = as_integers(words, "words").astype(f"<u{part // 8}").reshape(-1)
     need = -(-count * width // word) * (word // part)
     if words.size != need:
         raise ValueError(f"words holds {words.size} x {part} bits: expected {need} for {count} codes of {width} bits")
-    shifts = np.arange(part // width, dtype=np.uint64) * np.uint64(width)
-    lanes = (words[:, None] >> shifts).reshape(-1)[:count]
-    return format.wrap(lanes)
+    if width >= 8:
+        lanes = words.view(f"<{'i' if format.signed else 'u'}{width // 8}")
+        return lanes[:count].astype(format.dtype)
+    octets = words.view(np.uint8)
+    codes = np.empty((octets.size, 8 // width), format.dtype)
+    for lane in range(8 // width):
+        moved = octets << np.uint8(8 - width * (lane + 1))  # its highest bit to the top, from where its sign moves in
+        np.right_shift(moved.view(format.dtype), 8 - width, out=codes[:, lane])
+    return codes.reshape(-1)[:count]
 
 
 def _check(format: IntFormat, word: int) -> int:

@@ -20,9 +20,11 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-WEYL = 0x9E3779B9, 0xBB67AE85
-LOW32 = np.uint64(0xFFFFFFFF)
+from refquant.integers.kernels import worth_compiling
+
+MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], np.uint64)
+WEYL = np.array([0x9E3779B9, 0xBB67AE85], np.uint64)
+LOW32, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 # Exponents of primitive polynomials over GF(2), without x^width and 1 -> taps below.
 POLYNOMIALS = {8: (8, 6, 5, 4), 16: (16, 14, 13, 11), 24: (24, 23, 22, 17), 32: (32, 22, 2, 1)}
@@ -33,15 +35,20 @@ def philox4x32(counter: ArrayLike, key: tuple[int, int], rounds: int = 10) -> np
 
     counter : uint32 [..., 4].  key : two integers below 2^32.  Returns uint32 [..., 4].
     """
-    words = np.asarray(counter, np.uint64)
-    c0, c1, c2, c3 = (words[..., w] for w in range(4))
-    k0, k1 = (_below(k, 32, "key") for k in key)
-    for _ in range(rounds):
-        p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]  # exact: both factors are below 2^32
-        c0, c1, c2, c3 = ((p1 >> np.uint64(32)) ^ c1 ^ np.uint64(k0), p1 & LOW32,
-                          (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(k1), p0 & LOW32)
-        k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
-    return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+    words = np.moveaxis(np.asarray(counter, np.uint64), -1, 0)
+    even, odd = words[::2], words[1::2]  # (c0, c2) and (c1, c3)
+    each = (2, *[1] * (words.ndim - 1))
+    multipliers = np.reshape(MULTIPLIERS, each)
+    for keys in key_schedule(key, rounds).reshape(rounds, *each):
+        products = (even * multipliers)[::-1]  # exact: both factors are below 2^32
+        even, odd = (products >> HALF) ^ odd ^ keys, products & LOW32
+    return np.stack([even[0], odd[0], even[1], odd[1]], axis=-1).astype(np.uint32)
+
+
+def key_schedule(key: tuple[int, int], rounds: int = 10) -> np.ndarray:
+    """The two keys of every round, uint64 [rounds, 2]."""
+    start = np.array([_below(k, 32, "key") for k in key], np.uint64)
+    return (start + np.arange(rounds, dtype=np.uint64)[:, None] * WEYL) & LOW32
 
 
 def lane_width(n: int) -> int:
@@ -69,15 +76,36 @@ def philox_bits(n: int, shape: int | tuple[int, ...], seed: int, tensor: int = 0
     """
     width = lane_width(n)
     count = math.prod(shape) if isinstance(shape, tuple) else shape
+    key, *place = stream(seed, tensor, step)
+    words = (_compiled_words if worth_compiling(count) else _words)(-(-count * width // 128), key, *place)
+    lanes = words.reshape(-1).view(f"<u{width // 8}")[:count]
+    if n < width:
+        lanes = lanes >> lanes.dtype.type(width - n)
+    return lanes.astype(lane_dtype(n), copy=False).reshape(shape)
+
+
+def stream(seed: int, tensor: int, step: int) -> tuple[tuple[int, int], int, int]:
+    """``(key, tensor, step)`` of a stream of random bits, or a ValueError."""
     seed = _below(seed, 64, "seed")
-    blocks = -(-count * width // 128)
+    return (seed & 0xFFFFFFFF, seed >> 32), _below(tensor, 32, "tensor"), _below(step, 32, "step")
+
+
+def _words(blocks: int, key: tuple[int, int], tensor: int, step: int) -> np.ndarray:
+    """The words of the first ``blocks`` counters, in little-endian order: uint32 [blocks, 4]."""
     counter = np.empty((blocks, 4), np.uint64)
     block = np.arange(blocks, dtype=np.uint64)
-    counter[:, 0], counter[:, 1] = block & LOW32, block >> np.uint64(32)
-    counter[:, 2], counter[:, 3] = _below(tensor, 32, "tensor"), _below(step, 32, "step")
-    words = philox4x32(counter, (seed & 0xFFFFFFFF, seed >> 32))
-    lanes = words.astype("<u4").view(f"<u{width // 8}").reshape(-1)[:count]
-    return (lanes >> lanes.dtype.type(width - n)).astype(lane_dtype(n)).reshape(shape)
+    counter[:, 0], counter[:, 1] = block & LOW32, block >> HALF
+    counter[:, 2], counter[:, 3] = tensor, step
+    return philox4x32(counter, key).astype("<u4")
+
+
+def _compiled_words(blocks: int, key: tuple[int, int], tensor: int, step: int) -> np.ndarray:
+    """The words of at least the first ``blocks`` counters: uint64, two a block."""
+    from refquant.integers.kernels.philox import WORDS, fill
+
+    words = np.empty(-(-2 * blocks // WORDS) * WORDS, "<u8")
+    fill(words, np.uint64(tensor), np.uint64(step), key_schedule(key).reshape(-1))
+    return words
 
 
 def taps(width: int) -> int:

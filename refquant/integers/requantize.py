@@ -19,13 +19,25 @@ below 31), its int32 may overflow; here the product is exact.
 """
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from refquant.integers import flags as flag
 from refquant.integers.fixed import along, check_axis, check_scale, check_zero_point
-from refquant.integers.formats import IntFormat, as_int64
-from refquant.integers.quantize import OVERFLOWS, ZERO_POINT_AT, add_zero_point, choice, into_format
+from refquant.integers.formats import IntFormat, as_int64, check_int64, extremes
+from refquant.integers.kernels import worth_compiling
+from refquant.integers.quantize import (
+    OVERFLOWS,
+    ZERO_POINT_AT,
+    add_zero_point,
+    check_width,
+    choice,
+    codes_in_format,
+    into_format,
+)
 from refquant.integers.rounding import check_shift, floor, half_away, half_even, half_up, named
 
 # What others call these flavours, besides the names in the table above.
@@ -34,10 +46,15 @@ ALIASES = {"tflite_double": "tosa_double"}
 SHIFT_MAX = 62
 
 
-def requantize(acc: ArrayLike, multiplier: ArrayLike | None = None, shift: ArrayLike | None = None,
-               **how) -> np.ndarray:
+def requantize(acc: ArrayLike, multiplier: ArrayLike | None = None, shift: ArrayLike | None = None, *, flavour: str,
+               scale: ArrayLike | None = None, axis: int | None = None, zero_point: ArrayLike = 0,
+               zero_point_at: str = "after", rounding=None, format: IntFormat | None = None,
+               overflow: str = "saturate") -> np.ndarray:
     """The codes of ``acc``, in the format's dtype; arguments and errors as for `requantize_codes`."""
-    return requantize_codes(acc, multiplier, shift, **how)[0]
+    given = _checked(acc, multiplier, shift, flavour, scale, axis, zero_point, zero_point_at, rounding, format,
+                     overflow)
+    codes = _compiled(given) if overflow == "saturate" and worth_compiling(given.acc.size) else None
+    return _plain(given, flags=False)[0] if codes is None else codes
 
 
 def requantize_codes(acc: ArrayLike, multiplier: ArrayLike | None = None, shift: ArrayLike | None = None, *,
@@ -56,12 +73,40 @@ def requantize_codes(acc: ArrayLike, multiplier: ArrayLike | None = None, shift:
 
     Raises ValueError naming the argument that is missing, superfluous or out of range.
     """
+    return _plain(_checked(acc, multiplier, shift, flavour, scale, axis, zero_point, zero_point_at, rounding, format,
+                           overflow), flags=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """Checked arguments: acc of any integer type; what may differ between channels, [] or [channels].
+
+    multiplier, shift, scale and rounding are None where the flavour takes none.
+    """
+
+    acc: np.ndarray
+    multiplier: Any
+    shift: Any
+    flavour: str
+    scale: Any
+    axis: int | None
+    zero_point: np.ndarray
+    zero_point_at: str
+    rounding: Any
+    format: IntFormat
+    overflow: str
+
+    def along(self, array):
+        return along(array, self.axis, self.acc.ndim)
+
+
+def _checked(acc, multiplier, shift, flavour, scale, axis, zero_point, zero_point_at, rounding, format,
+             overflow) -> _Given:
     flavour = ALIASES.get(flavour, flavour)
     choice("flavour", flavour, (*FLAVOURS, *ALIASES))
     choice("zero_point_at", zero_point_at, ZERO_POINT_AT)
     choice("overflow", overflow, OVERFLOWS)
-    format = IntFormat(8) if format is None else format
-    acc = as_int64(acc, "acc")
+    acc = check_int64(acc, "acc")
     axis = check_axis(axis, acc.ndim)
     _check_arguments(flavour, multiplier=multiplier, shift=shift, scale=scale, rounding=rounding)
     acc_bits, shift_min, multiplier_bits = LIMITS[flavour]
@@ -72,58 +117,108 @@ def requantize_codes(acc: ArrayLike, multiplier: ArrayLike | None = None, shift:
         if array.ndim and (axis is None or array.shape != (acc.shape[axis],)):
             raise ValueError(f"a per-channel argument has shape {array.shape}: expected one number, or with axis one "
                              f"for each index along it; acc has shape {acc.shape}, axis is {axis}")
-        return along(array, axis, acc.ndim)
+        return array
 
     zero_point = channels(check_zero_point(zero_point))
-    before, after = zero_point * (zero_point_at == "before"), zero_point * (zero_point_at == "after")
     if scale is not None:
-        product, rounded = _fp32(flavour, acc, channels(check_scale(scale, np.float32)), before)
-        codes, ends = into_format(rounded, after, format, overflow)
+        scale = channels(check_scale(scale, np.float32))
+    else:
+        shift = channels(check_shift(np.asarray(shift), shift_min, SHIFT_MAX))
+        if multiplier is None:
+            rounding = named(rounding)
+        else:
+            multiplier = channels(_check_multiplier(multiplier, multiplier_bits))
+    return _Given(acc, multiplier, shift, flavour, scale, axis, zero_point, zero_point_at, rounding,
+                  IntFormat(8) if format is None else format, overflow)
+
+
+def _plain(given: _Given, flags: bool) -> tuple[np.ndarray, Any]:
+    """``(codes, flags)``, by NumPy; None for flags not asked for."""
+    acc, zero_point = given.acc.astype(np.int64, copy=False), given.along(given.zero_point)
+    after = zero_point * (given.zero_point_at == "after")
+    before = zero_point - after
+    if given.scale is not None:
+        product, rounded = _fp32(given.flavour, acc, given.along(given.scale), before)
+        if not flags:
+            return codes_in_format(rounded, after, given.format, given.overflow), None
+        codes, ends = into_format(rounded, after, given.format, given.overflow)
         return codes, ends | flag.of_real(product)
-    shift = channels(check_shift(np.asarray(shift), shift_min, SHIFT_MAX))
-    if multiplier is None:
+    shift = given.along(given.shift)
+    if given.multiplier is None:
         exact = shift == 0  # nothing is rounded: the zero point can wait until the codes are in reach
-        rounded, flags = _shift(acc, shift, np.where(exact, 0, before), named(rounding))
+        rounded, said = _shift(acc, shift, np.where(exact, 0, before), given.rounding, flags)
         after = np.where(exact, zero_point, after)
     else:
-        multiplier = channels(_check_multiplier(multiplier, multiplier_bits))
-        rounded, flags = FLAVOURS[flavour](acc, multiplier, shift, before)
+        rounded, said = FLAVOURS[given.flavour](acc, given.along(given.multiplier), shift, before, flags)
     if IntFormat(63).contains(rounded):
         codes = rounded + after
     else:  # the sum may not fit int64
         codes = np.asarray(np.add(rounded.astype(object), np.asarray(after, object)), object)
-    flags = flags | flag.of_codes(codes, format, overflow)
-    return (format.wrap(codes) if overflow == "wrap" else format.saturate(codes)), flags
+    if flags:
+        said = said | flag.of_codes(codes, given.format, given.overflow)
+    return (given.format.wrap(codes) if given.overflow == "wrap" else given.format.saturate(codes)), said
 
 
-def _single(acc, multiplier, shift, plus):
+def _compiled(given: _Given) -> np.ndarray | None:
+    """The codes by a compiled kernel; None where there is none for these arguments."""
+    from refquant.integers.kernels import serving  # imports Numba
+
+    if given.zero_point_at == "before":
+        return None
+    if given.acc.dtype != np.int32 and not IntFormat(32).contains(given.acc):
+        return None
+    acc = given.acc.astype(np.int32, copy=False)
+    how = given.zero_point, given.format, given.axis
+    if given.scale is not None:
+        check_width(given.format)
+        codes, _ = serving.real_codes(acc, given.scale, *how, FP32[given.flavour], divide=False, before=False)
+        return codes
+    if given.multiplier is None:
+        return serving.shifted_codes(acc, given.shift, given.rounding, *how)
+    # of mul16, acc * m16 / 2^(shift-16) is acc * (m16 * 2^16) / 2^shift
+    multiplier = _reduced(given.multiplier) << 16 if given.flavour == "mul16" else given.multiplier
+    return serving.scaled_codes(acc, multiplier, given.shift, given.flavour, *how)
+
+
+def _single(acc, multiplier, shift, plus, flags):
     product = acc * multiplier
-    return half_up.shift(product, shift, plus), flag.of_shift(product, shift)
+    return half_up.shift(product, shift, plus), flag.of_shift(product, shift) if flags else None
 
 
 def _double(second):
-    def flavour(acc, multiplier, shift, plus):
+    def flavour(acc, multiplier, shift, plus, flags):
         product = acc * multiplier
         first, rest, once = half_up.shift(product, 31), np.maximum(shift - 31, 0), shift <= 31
         rounded = np.where(once, half_up.shift(product, shift, plus), second.shift(first, rest, plus))
-        return rounded, np.where(once, flag.of_shift(product, shift), flag.of_shift(first, rest))
+        return rounded, np.where(once, flag.of_shift(product, shift), flag.of_shift(first, rest)) if flags else None
     return flavour
 
 
-def _mul16(acc, multiplier, shift, plus):
-    return _single(acc, np.minimum((multiplier + (1 << 15)) >> 16, 0x7FFF), shift - 16, plus)
+def _mul16(acc, multiplier, shift, plus, flags):
+    return _single(acc, _reduced(multiplier), shift - 16, plus, flags)
+
+
+def _reduced(multiplier):
+    return np.minimum((multiplier + (1 << 15)) >> 16, 0x7FFF)
 
 
 def _fp32(flavour, acc, scale, plus):
     with np.errstate(over="ignore"):
         product = add_zero_point(acc.astype(np.float32) * scale, plus)
-    return product, (half_even if flavour == "fp32_rint" else half_away)(product)
+    return product, FP32[flavour](product)
 
 
-def _shift(acc, shift, plus, rounding):
+def _shift(acc, shift, plus, rounding, flags):
     rounded = rounding.shift(acc, shift, plus)
-    return rounded, flag.of_shift(acc, shift) | flag.of_chance(rounded, floor.shift(acc, shift, plus), rounding)
+    if not flags:
+        return rounded, None
+    said = flag.of_shift(acc, shift)
+    if rounding.name == "stochastic":
+        said = said | flag.of_chance(rounded, floor.shift(acc, shift, plus), rounding)
+    return rounded, said
 
+
+FP32 = {"fp32_rint": half_even, "fp32_round": half_away}
 
 FLAVOURS = {"tosa_single": _single, "tosa_double": _double(half_away), "ruy_double": _double(half_up), "mul16": _mul16,
             "rndnu": _single, "fp32_rint": _fp32, "fp32_round": _fp32, "shift": _shift}
@@ -148,6 +243,7 @@ def _check_arguments(flavour: str, **given) -> None:
 
 def _check_multiplier(multiplier: ArrayLike, bits: int) -> np.ndarray:
     array = as_int64(multiplier, "multiplier")
-    if array.size and not 0 <= int(array.min()) <= int(array.max()) < 1 << bits:
-        raise ValueError(f"multiplier runs from {array.min()} to {array.max()}: expected 0 to 2^{bits} - 1")
+    low, high = extremes(array)
+    if low < 0 or high >= 1 << bits:
+        raise ValueError(f"multiplier runs from {low} to {high}: expected 0 to 2^{bits} - 1")
     return array

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refquant.integers.formats import as_int64, as_integers
+from refquant.integers.formats import as_int64, as_integers, extremes
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ def as_reals(x: ArrayLike) -> np.ndarray:
 
 
 def split(values: ArrayLike, shift: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """``(values, shift, remainder, half)`` of a right shift, broadcast; the last two unsigned, half = 0 for shift 0."""
-    values, shift = np.broadcast_arrays(as_int64(values, "values"), check_shift(shift))
+    """``(values, shift, remainder, half)`` of a right shift; the last two unsigned, half = 0 for shift 0."""
+    values, shift = as_int64(values, "values"), check_shift(shift)
     one = np.uint64(1)
     unit = one << shift.astype(np.uint64)
     return values, shift, values.astype(np.uint64) & (unit - one), unit >> one
@@ -143,8 +143,9 @@ def split(values: ArrayLike, shift: ArrayLike) -> tuple[np.ndarray, np.ndarray, 
 def check_shift(shift: ArrayLike, low: int = 0, high: int = 63) -> np.ndarray:
     """``shift`` as int64, or a ValueError naming the first value outside ``low..high``."""
     array = as_integers(shift, "shift").astype(np.int64)
-    bad = (array < low) | (array > high)
-    if bad.any():
+    least, most = extremes(array)
+    if array.size and (least < low or most > high):
+        bad = (array < low) | (array > high)
         raise ValueError(f"shift = {int(array[bad].flat[0])}: expected {low} to {high}")
     return array
 

@@ -259,7 +259,7 @@ def test_reals_keep_their_precision_and_integers_become_float64():
 
 
 def test_split_puts_a_value_together_again():
-    values, shift, remainder, half = split(np.arange(-40, 40)[:, None], np.arange(6))
+    values, shift, remainder, half = np.broadcast_arrays(*split(np.arange(-40, 40)[:, None], np.arange(6)))
     assert ((values >> shift) * 2**shift + remainder.astype(np.int64) == values).all()
     assert (half[:, 0] == 0).all() and (2 * half[:, 1:] == 2 ** np.arange(1, 6).astype(np.uint64)).all()
 

@@ -1,0 +1,17 @@
+"""The same answers as the plain forms beside them, in one compiled pass each, for arrays that are worth it.
+
+A plain form in NumPy defines what is computed, serves small arrays, every unusual combination of choices, and machines
+without the compiler; a kernel has equal bits.
+"""
+from __future__ import annotations
+
+SMALL = 1 << 14  # elements that NumPy has done before a kernel is loaded
+
+
+def worth_compiling(elements: int) -> bool:
+    """Whether arrays of so many ``elements`` go to the compiled kernels."""
+    if elements < SMALL:
+        return False
+    from numba import config
+
+    return not config.DISABLE_JIT  # type: ignore[attr-defined]
