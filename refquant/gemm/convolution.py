@@ -1,4 +1,4 @@
-"""Integer convolution and its gradients, exact in any accumulator: the products of `refquant.gemm.gather`.
+"""Integer convolution and its gradients, exact in any accumulator: the products of `gather`, or faster (`fast`).
 
     forward          y[b,o,p,q]  = bias[o] + sum over c,i,j of  x[b,c,h,v] * w[o,c,i,j]
     input gradient   dx[b,c,h,v] =           sum over o,i,j of  g[b,o,p,q] * w[o,c,i,j]
@@ -9,14 +9,19 @@ Zero points are subtracted first, so that padding is 0 and adds nothing.
 """
 from __future__ import annotations
 
+import functools
+from types import ModuleType
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from refquant.gemm import gather
-from refquant.gemm.geometry import DENSE, Geometry
-from refquant.gemm.product import INT32_WRAP, check_bias, check_operand, check_zero_points, multiply
+from refquant.gemm.geometry import DENSE, Geometry, check_shapes
+from refquant.gemm.product import INT32_WRAP, ZeroPoint, check_bias, check_operand, check_zero_points, multiply
 from refquant.integers.accumulator import Accumulator
 from refquant.integers.formats import IntFormat
+
+FEWEST = 1 << 15  # multiplications worth a compiled kernel
 
 Product = tuple[np.ndarray, np.ndarray]
 
@@ -28,18 +33,31 @@ def conv(x: ArrayLike, w: ArrayLike, geometry: Geometry = DENSE, *, x_zero_point
     x [B, C, H, W], w [O, C/groups, KH, KW], w_zero_point one integer or [O], bias [O]; operands, accumulator and
     errors as in `matmul`.
     """
-    x, w = _centred(x, "x", x_zero_point), _centred(w, "w", w_zero_point)
-    bias = check_bias(bias, len(w))
-    acc, overflowed = gather.forward(x, w, geometry, lambda a, b, outputs: multiply(a, b, 0, 0, None if bias is None else bias[outputs],
-                                                                          accumulator))
+    x, w = _operand(x, "x", x_zero_point), _operand(w, "w", w_zero_point)
+    bias = check_bias(bias, len(w[0]))
+    check_shapes(x[0].shape, w[0].shape, geometry)
+    size = geometry.output_size(x[0].shape[2], x[0].shape[3], w[0].shape[2:])
+    fast = _fast(len(x[0]) * w[0].size * size[0] * size[1])
+    result = fast and fast.forward(x, _one_zero_point(w), bias, size, geometry, accumulator)
+    if result:
+        return result
+    acc, overflowed = gather.forward(_centred(*x), _centred(*w), geometry,
+                                     lambda a, b, outputs: multiply(a, b, 0, 0, None if bias is None else bias[outputs],
+                                                                    accumulator))
     return acc, overflowed
 
 
 def conv_input_gradient(g: ArrayLike, w: ArrayLike, size: tuple[int, int], geometry: Geometry = DENSE, *,
                         g_zero_point: int = 0, w_zero_point: int = 0, accumulator: Accumulator = INT32_WRAP) -> Product:
     """``(acc, overflowed)`` [B, C, H, W]: what the output gradient ``g`` [B, O, OH, OW] says of x; size: (H, W)."""
-    g, w = _centred(g, "g", g_zero_point), _centred(w, "w", w_zero_point)
-    acc, overflowed = gather.input_gradient(g, w, size, geometry, lambda a, b, _: multiply(a, b, 0, 0, None, accumulator))
+    g, w = _operand(g, "g", g_zero_point), _operand(w, "w", w_zero_point)
+    check_shapes((len(g[0]), w[0].shape[1] * geometry.groups, *size), w[0].shape, geometry, g[0].shape)
+    fast = _fast(g[0].size * w[0][:1].size)
+    result = fast and fast.input_gradient(g, _one_zero_point(w), size, geometry, accumulator)
+    if result:
+        return result
+    acc, overflowed = gather.input_gradient(_centred(*g), _centred(*w), size, geometry,
+                                            lambda a, b, _: multiply(a, b, 0, 0, None, accumulator))
     return acc, overflowed
 
 
@@ -47,30 +65,58 @@ def conv_weight_gradient(x: ArrayLike, g: ArrayLike, kernel: tuple[int, int], ge
                          x_zero_point: int = 0, g_zero_point: int = 0,
                          accumulator: Accumulator = INT32_WRAP) -> Product:
     """``(acc, overflowed)`` [O, C/groups, KH, KW]: what ``g`` [B, O, OH, OW] says of w; kernel: (KH, KW)."""
-    x, g = _centred(x, "x", x_zero_point), _centred(g, "g", g_zero_point)
-    shape = (g.shape[1], x.shape[1] // geometry.groups, *kernel)
-    acc, overflowed = gather.weight_gradient(x, g, shape, geometry, lambda a, b, _: multiply(a, b, 0, 0, None, accumulator))
+    x, g = _operand(x, "x", x_zero_point), _operand(g, "g", g_zero_point)
+    shape = (g[0].shape[1], x[0].shape[1] // geometry.groups, *kernel)
+    check_shapes(x[0].shape, shape, geometry, g[0].shape)
+    fast = _fast(g[0].size * shape[1] * kernel[0] * kernel[1])
+    result = fast and fast.weight_gradient(x, g, kernel, geometry, accumulator)
+    if result:
+        return result
+    acc, overflowed = gather.weight_gradient(_centred(*x), _centred(*g), shape, geometry,
+                                             lambda a, b, _: multiply(a, b, 0, 0, None, accumulator))
     return acc, overflowed
 
 
 def conv_bias_gradient(g: ArrayLike, *, g_zero_point: int = 0, accumulator: Accumulator = INT32_WRAP) -> Product:
     """``(acc, overflowed)`` [O]: the sum of ``g`` [B, O, OH, OW] over images and positions."""
-    gradient = gather.channels_first(_centred(g, "g", g_zero_point))
+    gradient = gather.channels_first(_centred(*_operand(g, "g", g_zero_point)))
     acc, overflowed = multiply(gradient, np.ones((gradient.shape[1], 1), np.int8), 0, 0, None, accumulator)
     return acc[:, 0], overflowed[:, 0]
 
 
-def _centred(values: ArrayLike, name: str, zero_point: ArrayLike) -> np.ndarray:
-    """``values``, four-dimensional, less their zero point (for w, one or one for each output channel).
-
-    In the narrowest type at hand: as they are where there is nothing to subtract.
-    """
+def _operand(values: ArrayLike, name: str, zero_point: ArrayLike) -> tuple[np.ndarray, ZeroPoint]:
+    """``values``, four-dimensional, and their zero point: one, or for w one for each output channel [O]."""
     array = check_operand(values, name)
     if array.ndim != 4:
         raise ValueError(f"{name} has shape {array.shape}: expected four dimensions")
     outer = len(array) if name == "w" else 1
-    points = check_zero_points(zero_point, f"{name}_zero_point", outer, array.shape[1])
+    return array, check_zero_points(zero_point, f"{name}_zero_point", outer, array.shape[1])
+
+
+def _centred(array: np.ndarray, points: ZeroPoint) -> np.ndarray:
+    """An operand less its zero point, in the narrowest type at hand: as it is where there is nothing to subtract."""
     if not np.any(points):
         return array
     centred = array.astype(np.int32) - np.asarray(points, np.int32).reshape(-1, 1, 1, 1)
     return centred.astype(np.int16) if IntFormat(16).contains(centred) else centred
+
+
+def _one_zero_point(operand: tuple[np.ndarray, ZeroPoint]) -> tuple[np.ndarray, int]:
+    array, points = operand
+    return (array, points) if isinstance(points, int) else (_centred(array, points), 0)
+
+
+def _fast(multiplications: int) -> ModuleType | None:
+    """The compiled convolutions, unless there is little to do: then no compiler need wake."""
+    if multiplications < FEWEST:
+        return None
+    fast = _compiled()
+    return None if fast.kernels.NOT_COMPILED else fast
+
+
+@functools.cache
+def _compiled() -> ModuleType:
+    """The compiled convolutions, which import Numba."""
+    from refquant.gemm import fast
+
+    return fast
