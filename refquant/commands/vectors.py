@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
 
-from refquant.commands.arguments import EXIT_CODES, index, positive, seed
+from refquant.commands.arguments import EXIT_CODES, count, index, positive, seed
 from refquant.progress import Progress
 
 REPORTS = ("text", "json", "junit", "html")  # the names of `refquant.golden.report.FORMATS`, which takes long to import
@@ -24,8 +25,16 @@ def add(commands) -> None:
     create.add_argument("--out", required=True, metavar="DIR", help="the new suite's directory")
     create.add_argument("--level", type=int, choices=(1, 2, 3), default=1, help="1: seconds; 2: minutes; 3: hours")
     create.add_argument("--seed", type=seed, default=0, metavar="N", help="of the random stimuli (default 0)")
+    create.add_argument("--seeds", type=count, default=1, metavar="N",
+                        help="all cases again with each of N seeds from --seed on (default 1): as many as are wanted")
     create.add_argument("--export", default="", metavar="LIST", help="of mem,c,bin,npz,tv,onnx: also write these")
     create.add_argument("--word", type=int, choices=(32, 64, 128), help="bits a line of .mem files; else an element")
+    makers = create.add_mutually_exclusive_group()
+    makers.add_argument("--workers", type=count, metavar="N",
+                        help="processes that make the cases, of one thread each; as many as there are cores by default")
+    makers.add_argument("--scheduler", metavar="ADDRESS",
+                        help="the workers of this Dask scheduler make the cases, as in tcp://host:8786 (pip install "
+                             "'refquant[cluster]'); the suite has the same bytes")
     create.set_defaults(run=_create)
 
     listing = verbs.add_parser("list", help="list a suite's cases, or the operations and their mutants")
@@ -70,15 +79,21 @@ def add(commands) -> None:
 
 
 def _create(options: argparse.Namespace) -> int:
-    from refquant.golden.suite import create
+    from refquant.golden import create
 
     exports = tuple(name for name in options.export.split(",") if name)
     with Progress("case") as progress:
         suite = create(options.out, tuple(options.groups), options.level, options.seed, exports, options.word,
-                       progress.operation)
+                       progress.operation, seeds=options.seeds, workers=options.workers or _cores(),
+                       scheduler=options.scheduler)
     size = sum(path.stat().st_size for path in suite.root.rglob("*") if path.is_file())
     print(f"{suite.root}: {len(suite.manifest['cases'])} cases, {size / 1e6:.1f} MB")
     return 0
+
+
+def _cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -61,8 +61,8 @@ def diagnose(failures: list[Failure], passed: list[Vector]) -> tuple[list[Cause]
     by_case: dict[str, str] = {}
     deadline = time.monotonic() + SECONDS
     for op, group in itertools.groupby(sorted(failures, key=_operation), _operation):
-        examined = sorted(group, key=lambda failure: _size(failure.vector))[:EXAMINED]
-        right = sorted((vector for vector in passed if vector.record["op"] == op), key=_size)[:EXAMINED]
+        examined = sorted(group, key=lambda failure: size(failure.vector))[:EXAMINED]
+        right = sorted((vector for vector in passed if vector.record["op"] == op), key=size)[:EXAMINED]
         wrong = [failure for failure in examined if _wrong_tensors(failure, REQUIRED)]
         on_the_way = [failure for failure in examined if failure not in wrong]  # no mutant is told by those
         found = _search(wrong, right, deadline) if wrong else []
@@ -90,7 +90,8 @@ def _operation(failure: Failure) -> str:
     return failure.vector.record["op"]
 
 
-def _size(vector: Vector) -> int:
+def size(vector: Vector) -> int:
+    """How many elements a case has: small ones are examined first."""
     return sum(array.size for array in vector.tensors.values())
 
 

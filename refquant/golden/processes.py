@@ -112,7 +112,7 @@ class PythonDevice(_Scratch):
             line = b""
         if not line:
             status = self._stop(grace=1)
-            raise NoAnswer(f"the device's process ended ({_describe(status)})")
+            raise NoAnswer(f"the device's process ended ({described(status)})")
         reply = json.loads(line)
         if reply["kind"] == "unsupported":
             raise Unsupported(reply["message"])
@@ -179,7 +179,7 @@ class ExecDevice(_Scratch):
             if status == Unsupported.exit_code:
                 raise Unsupported("the program says so (exit status 4)")
             if status != 0:
-                raise NoAnswer(f"the program ended with {_describe(status)}")
+                raise NoAnswer(f"the program ended with {described(status)}")
             return read_answers(Path(out), vector)
 
 
@@ -190,7 +190,8 @@ def end_group(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def _describe(status: int) -> str:
+def described(status: int) -> str:
+    """How a process ended, by its exit status."""
     if status >= 0:
         return f"exit status {status}"
     try:

@@ -92,11 +92,12 @@ def recompute(operation: Operation, attrs: Attrs, inputs: Arrays, shaped: Arrays
     for name, like in shaped.items():
         if name in again:
             continue
-        indices = list(np.ndindex(like.shape))
-        values = [operation.element(attrs, lists, name, index, silent) for index in indices]
-        for other in (values[0] if values else {name: None}):
+        columns: dict[str, list] = {name: []}
+        for index in np.ndindex(like.shape):
+            for other, value in operation.element(attrs, lists, name, index, silent).items():
+                columns.setdefault(other, []).append(value)
+        for other, column in columns.items():
             if other not in again and shaped[other].shape == like.shape:
-                column = [value[other] for value in values]
                 again[other] = np.array(column, dtype=shaped[other].dtype).reshape(like.shape)
     return again
 
@@ -108,8 +109,13 @@ def equal(a: np.ndarray, b: np.ndarray) -> bool:
 
 def kills(operation: Operation, attrs: Attrs, inputs: Arrays, results: Arrays) -> list[str]:
     """The mutants whose answers differ from ``results`` in a required tensor of the same shape."""
+    def reference(of: Attrs, given: Arrays) -> Arrays:
+        if of is attrs and given is inputs:  # by a mutant that changes the results afterwards
+            return {name: array.copy() for name, array in results.items()}
+        return operation.reference(of, given)
+
     return [mutant.name for mutant in operation.mutants
-            if (wrong := mutant(operation.reference, attrs, inputs)) is not None and differs(wrong, results)]
+            if (wrong := mutant(reference, attrs, inputs)) is not None and differs(wrong, results)]
 
 
 def differs(wrong: Arrays, results: Arrays) -> bool:
@@ -157,12 +163,27 @@ def _tensor_record(name: str, array: np.ndarray, format: IntFormat | str, stimul
 
 
 def save(vector: Vector, root: Path) -> None:
-    """Write the vector's directory under ``root/cases``; case.json comes last, so a directory that has it is whole."""
-    directory = root / "cases" / vector.path
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, array in vector.tensors.items():
-        files.write(directory / f"{name}.npy", files.npy(array))
-    files.write(directory / "case.json", files.json_bytes(vector.record))
+    """Write the vector's directory under ``root/cases``."""
+    write(root, vector.record["op"], vector.id, contents(vector))
+
+
+def contents(vector: Vector) -> dict[str, bytes]:
+    """The vector's files by name."""
+    tensors = {f"{name}.npy": files.npy(array) for name, array in vector.tensors.items()}
+    return tensors | {"case.json": files.json_bytes(vector.record)}
+
+
+def write(root: Path, op: str, id: str, contents: dict[str, bytes]) -> None:
+    """Write a case's files; case.json comes last, so a directory that has it is whole."""
+    target = directory(root, op, id)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, data in contents.items():
+        files.write(target / name, data)
+
+
+def directory(root: Path, op: str, id: str) -> Path:
+    """Where the case of this operation and id lies in the suite ``root``."""
+    return root / "cases" / Path(*op.split("."), id)
 
 
 def load(root: Path, op: str, id: str, digest: str | None = None) -> Vector:
@@ -170,19 +191,20 @@ def load(root: Path, op: str, id: str, digest: str | None = None) -> Vector:
 
     digest : the SHA-256 that the manifest has for case.json, where there is a manifest.
     """
-    directory = root / "cases" / Path(*op.split(".")) / id
-    if digest is not None and files.sha256(files.read(directory / "case.json", root)) != digest:
-        raise CorruptError(f"{directory / 'case.json'}: its SHA-256 is not the one in MANIFEST.json")
-    record = files.read_json(directory / "case.json", root)
-    _validator()(record, str(directory / "case.json"))
+    case = directory(root, op, id)
+    data = files.read(case / "case.json", root)
+    if digest is not None and files.sha256(data) != digest:
+        raise CorruptError(f"{case / 'case.json'}: its SHA-256 is not the one in MANIFEST.json")
+    record = files.parse_json(data, case / "case.json")
+    _validator()(record, str(case / "case.json"))
     if (record["op"], record["id"]) != (op, id):
-        raise CorruptError(f"{directory / 'case.json'}: is case {record['op']} {record['id']}: expected {op} {id}")
+        raise CorruptError(f"{case / 'case.json'}: is case {record['op']} {record['id']}: expected {op} {id}")
     formats = OPERATIONS[op].tensors(record["attrs"])
     listed = [entry["name"] for entry in record["tensors"]]
     if listed != list(formats):
-        raise CorruptError(f"{directory / 'case.json'}: lists tensors {', '.join(listed)}: "
+        raise CorruptError(f"{case / 'case.json'}: lists tensors {', '.join(listed)}: "
                            f"expected {', '.join(formats)}")
-    return Vector(record, dict(_load_tensors(root, directory, record, formats)))
+    return Vector(record, dict(_load_tensors(root, case, record, formats)))
 
 
 @functools.cache
@@ -190,11 +212,11 @@ def _validator() -> Callable[[Any, str], None]:
     return schema.validator("case", schema.case_schema(OPERATIONS.values()))
 
 
-def _load_tensors(root: Path, directory: Path, record, formats) -> Iterator[tuple[str, np.ndarray]]:
+def _load_tensors(root: Path, case: Path, record, formats) -> Iterator[tuple[str, np.ndarray]]:
     for entry in record["tensors"]:
         if entry["file"] != f"{entry['name']}.npy":
-            raise CorruptError(f"{directory / 'case.json'}: file {entry['file']!r}: expected {entry['name']}.npy")
-        path = directory / entry["file"]
+            raise CorruptError(f"{case / 'case.json'}: file {entry['file']!r}: expected {entry['name']}.npy")
+        path = case / entry["file"]
         data = files.read(path, root)
         array = files.parse_npy(data, path)
         if files.sha256(data) != entry["sha256"]:

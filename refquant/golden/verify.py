@@ -11,6 +11,7 @@ import numpy as np
 from refquant.golden.device import Device, NoAnswer
 from refquant.golden.diagnose import Cause, Failure, diagnose
 from refquant.golden.errors import CORRUPT, MISMATCH, UNSUPPORTED, CorruptError, Unsupported
+from refquant.golden.kept import Kept
 from refquant.golden.operation import REQUIRED, role
 from refquant.golden.vector import Vector
 from refquant.integers import flags as flag
@@ -47,7 +48,7 @@ class TensorResult:
 class CaseResult:
     """One case: "pass", "fail" (values differ), "error" (no comparable answer) or "unsupported".
 
-    failure : of a case that failed, the vector and what the device answered.
+    failure : of a case that failed, the vector and what the device answered, unless there are many such: see `Kept`.
     """
 
     id: str
@@ -91,16 +92,17 @@ class Report:
 def verify(vectors: Iterable[Vector], device: Device, name: str,
            progress: Callable[[], None] = lambda: None) -> Report:
     """Ask ``device``, called ``name``, for every one of ``vectors`` and compare; CorruptError when there is none."""
-    results, passed = [], []
+    results: list[CaseResult] = []
+    kept: dict[str, Kept] = {}
     for vector in vectors:
         result = _ask(vector, device)
         results.append(result)
-        if result.status == "pass":
-            passed.append(vector)
+        kept.setdefault(result.op, Kept()).add(result, vector)
         progress()
     if not results:
         raise CorruptError("no case was given: nothing was verified")
-    causes, by_case = diagnose([result.failure for result in results if result.failure is not None], passed)
+    causes, by_case = diagnose([result.failure for result in results if result.failure is not None],
+                               [vector for of_operation in kept.values() for vector in of_operation.passed])
     for result in results:
         result.cause = by_case.get(result.id, "")
     return Report(name, results, causes)

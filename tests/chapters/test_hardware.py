@@ -40,7 +40,7 @@ def suite(tmp_path_factory):
     """Level 1 of the four operations, with .mem files."""
     with pytest.MonkeyPatch.context() as patch:
         chosen = [OPERATIONS[name] for name in UNITS.values()]
-        patch.setattr("refquant.golden.suite._operations", lambda groups: chosen)
+        patch.setattr("refquant.golden.creation._operations", lambda groups: chosen)
         return create(tmp_path_factory.mktemp("hardware") / "suite", exports=("mem",))
 
 
