@@ -9,8 +9,10 @@ where a sum might need more, or the order of its terms matters: then `gather` se
 """
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -38,8 +40,6 @@ def forward(x: Operand, w: Operand, bias: np.ndarray | None, size: tuple[int, in
         out = np.empty((x.shape[0], w.shape[0], *size), np.int32)
         weights = w.bits.reshape(geometry.groups, w.shape[0] // geometry.groups, -1)
         _correlate(x, w, weights, *_axes(size, w.shape[2:], geometry), out, (0, 0), (1, 1))
-        if bias is not None:
-            out += bias.astype(np.int32)[:, None, None]
         return out
     return _proved(w, x, w[0][0].size, bias, accumulator, sums)
 
@@ -85,15 +85,35 @@ def _proved(a: Operand, b: Operand, k: int, bias: np.ndarray | None, accumulator
     """The accumulators of ``sums``, each of k products, where those of ``at_once`` (all, unless given) fit 32 bits."""
     (x, zx), (y, zy) = a, b
     chosen = kernels.choice(x.reshape(-1, k), y, zx, zy, bias, accumulator)
+    if chosen.kernel == "planes":
+        total = _planes(kernels.centred(x, zx), kernels.centred(y, zy), sums, at_once or k)
+        return None if total is None else _with(bias, total, chosen, accumulator)
     terms = k * ((1 << 31) - 1) // max(chosen.bound, 1) if chosen.kernel == "blocks" else k
     if chosen.kernel not in ("int32", "few_rows", "blocks") or terms < (at_once or k):
         return None
     if not all(v.itemsize == 1 and kernels.RANGES[v.dtype][0] <= z <= kernels.RANGES[v.dtype][1] for v, z in (a, b)):
-        x, y, zx, zy = kernels._int16(x, zx), kernels._int16(y, zy), 0, 0
-    total = sums(Codes(x, zx), Codes(y, zy), terms)
-    if chosen.bound < 1 << accumulator.bits - 1:
-        return total.astype(accumulator.format.dtype, copy=False), np.zeros(total.shape, np.bool_)
-    return accumulator.fit(total.astype(np.int64, copy=False))
+        x, y, zx, zy = kernels.as_int16(x, zx), kernels.as_int16(y, zy), 0, 0
+    return _with(bias, sums(Codes(x, zx), Codes(y, zy), terms), chosen, accumulator)
+
+
+def _with(bias: np.ndarray | None, total: np.ndarray, chosen: kernels.Choice, accumulator: Accumulator) -> Result:
+    """The accumulators of these sums and a bias [O]."""
+    if bias is not None:
+        total += bias.astype(total.dtype)[:, None, None]
+    return kernels.fitted(total, chosen, accumulator)
+
+
+def _planes(x: np.ndarray, y: np.ndarray, sums: Callable[[Codes, Codes, int], np.ndarray],
+            at_once: int) -> np.ndarray | None:
+    """``sums`` of wide operands by their planes, where those of ``at_once`` products fit 32 bits."""
+    total: Any = 0
+    for (high_x, part_x), (high_y, part_y) in itertools.product(kernels.planes(x), kernels.planes(y)):
+        terms = ((1 << 31) - 1) // max(kernels.largest(part_x) * kernels.largest(part_y), 1)
+        if terms < at_once:
+            return None
+        codes = Codes(part_x.astype(np.int16), 0), Codes(part_y.astype(np.int16), 0)
+        total = total + (sums(*codes, terms).astype(np.int64) << high_x + high_y)
+    return total
 
 
 def _correlate(x: Codes, w: Codes, weights: np.ndarray, rows: Axis, columns: Axis, out: np.ndarray,

@@ -22,8 +22,8 @@ class Codes:
         self.bits = np.ascontiguousarray(values).view(kernels.UNSIGNED[values.itemsize])
         self.values, self.shape, self.zero = values, values.shape, zero
         self.padding = self.bits.dtype.type(zero & 0xff)  # 16 bits are centred: their zero is 0
-        self.first = kernels._unsigned(values, zero)
-        self.second = kernels._signed(values, zero) if QUADS and values.itemsize == 1 else self.first
+        self.first = kernels.unsigned(values, zero)
+        self.second = kernels.signed(values, zero) if QUADS and values.itemsize == 1 else self.first
 
 
 class Padded:

@@ -46,9 +46,9 @@ class Choice(NamedTuple):
     terms: int = BLOCK  # of a block
 
     def __str__(self) -> str:
-        how = {"int32": f"int32, by {'quads of bytes' if QUADS else 'pairs'}", "blocks":
-               f"int64, in blocks of {self.terms} terms", "planes": "int64, by planes of 8 bits"}.get(self.kernel, self.kernel)
-        return f"{how}: no partial sum exceeds {self.bound}"
+        names = {"int32": f"int32, by {'quads of bytes' if QUADS else 'pairs'}",
+                 "blocks": f"int64, in blocks of {self.terms} terms", "planes": "int64, by planes of 8 bits"}
+        return f"{names.get(self.kernel, self.kernel)}: no partial sum exceeds {self.bound}"
 
 
 def choice(a: np.ndarray, b: np.ndarray, za: ZeroPoint, zb: ZeroPoint, bias: np.ndarray | None,
@@ -75,20 +75,20 @@ def _by_type(a: np.dtype, b: np.dtype, rows: int, k: int, za: int, zb: int, accu
 def _choice(ends_a: tuple[int, int], ends_b: tuple[int, int], k: int, start: int, few: bool,
             accumulator: Accumulator) -> Choice:
     """ends: how far an operand, less its zero point, reaches below and above 0. start: the largest |bias|."""
-    largest = max(ends_a) * max(ends_b)
-    bound = start + k * largest
+    product_of_ends = max(ends_a) * max(ends_b)
+    bound = start + k * product_of_ends
     if accumulator.overflow in ("saturate_running", "error") and bound > accumulator.format.qmax:
         return Choice("running", bound)
     int16 = max(ends_a[0], ends_b[0]) <= 1 << 15 and max(ends_a[1], ends_b[1]) < 1 << 15
     if bound < 1 << 31 and int16:
         return Choice("few_rows" if few else "int32", bound)
-    terms = terms_within_int32(largest)
+    terms = terms_within_int32(product_of_ends)
     return Choice("blocks" if int16 and terms >= FEWEST_TERMS else "planes", bound, terms)
 
 
-def terms_within_int32(largest: int) -> int:
+def terms_within_int32(size: int) -> int:
     """How many products of this size a block may add up."""
-    return min(((1 << 31) - 1) // max(largest, 1) // 4 * 4, BLOCK)
+    return min(((1 << 31) - 1) // max(size, 1) // 4 * 4, BLOCK)
 
 
 def _ends(x: np.ndarray, zero_point: ZeroPoint) -> tuple[int, int]:
@@ -108,6 +108,11 @@ def multiply(a: np.ndarray, b: np.ndarray, za: ZeroPoint, zb: ZeroPoint, bias: n
     total = _TOTALS[chosen.kernel](a, b, za, zb, chosen)
     if bias is not None:
         total += bias.astype(total.dtype)
+    return fitted(total, chosen, accumulator)
+
+
+def fitted(total: np.ndarray, chosen: Choice, accumulator: Accumulator) -> tuple[np.ndarray, np.ndarray]:
+    """``(acc, overflowed)`` of exact totals, bias included."""
     if chosen.bound < 1 << accumulator.bits - 1:
         held = total if accumulator.bits == 32 and total.itemsize == 4 else total.astype(accumulator.format.dtype)
         return held, np.zeros(total.shape, np.bool_)
@@ -116,19 +121,19 @@ def multiply(a: np.ndarray, b: np.ndarray, za: ZeroPoint, zb: ZeroPoint, bias: n
 
 def _int32(a, b, za, zb, chosen: Choice) -> np.ndarray:
     if not (a.itemsize == b.itemsize == 1 and type(za) is type(zb) is int):
-        a, b, za, zb = _int16(a, za), _int16(b, zb), 0, 0
+        a, b, za, zb = as_int16(a, za), as_int16(b, zb), 0, 0
     return _blocked(a, b, za, zb)
 
 
 def _few_rows(a, b, za, zb, chosen: Choice) -> np.ndarray:
     out = np.empty((len(a), b.shape[1]), np.int32)
     b, across = _as_it_lies(b)
-    few_rows(np.ascontiguousarray(a).view(np.uint8), *_unsigned(a, za), b.view(np.uint8), across, *_unsigned(b, zb), out)
+    few_rows(np.ascontiguousarray(a).view(np.uint8), *unsigned(a, za), b.view(np.uint8), across, *unsigned(b, zb), out)
     return out
 
 
 def _blocks(a, b, za, zb, chosen: Choice) -> np.ndarray:
-    a, b = _int16(a, za), _int16(b, zb)
+    a, b = as_int16(a, za), as_int16(b, zb)
     total = np.zeros((len(a), b.shape[1]), np.int64)
     for k0 in range(0, a.shape[1], chosen.terms):
         total += _blocked(a, b, 0, 0, slice(k0, min(k0 + chosen.terms, a.shape[1])))
@@ -137,15 +142,20 @@ def _blocks(a, b, za, zb, chosen: Choice) -> np.ndarray:
 
 def _planes(a, b, za, zb, chosen: Choice) -> np.ndarray:
     total = np.zeros((len(a), b.shape[1]), np.int64)
-    for (high_a, x), (high_b, y) in itertools.product(_cut(centred(a, za)), _cut(centred(b, zb))):
-        terms = terms_within_int32(max(_ends(x, 0)) * max(_ends(y, 0)))
+    for (high_a, x), (high_b, y) in itertools.product(planes(centred(a, za)), planes(centred(b, zb))):
+        terms = terms_within_int32(largest(x) * largest(y))
         total += _blocks(x, y, 0, 0, Choice("blocks", chosen.bound, terms)) << high_a + high_b
     return total
 
 
-def _cut(x: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """``x``, of at most 18 bits, as parts of at most 10 bits, each with how far it is shifted; whole where it is one."""
-    return [(0, x)] if max(_ends(x, 0)) < 1 << 10 else [(8, x >> 8), (0, x & 255)]
+def planes(x: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """``x``, of at most 18 bits, as parts of at most 10 bits, each with its shift; x itself if it is one."""
+    return [(0, x)] if largest(x) < 1 << 10 else [(8, x >> 8), (0, x & 255)]
+
+
+def largest(x: np.ndarray) -> int:
+    """The largest |x|."""
+    return max(_ends(x, 0))
 
 
 _TOTALS = {"int32": _int32, "few_rows": _few_rows, "blocks": _blocks, "planes": _planes}
@@ -163,8 +173,8 @@ def _blocked(a: np.ndarray, b: np.ndarray, za: int, zb: int, part: slice = EVERY
         a_where = a_where + part.start if a_along else a_where[part]
         b_where = b_where[part] if b_across else b_where + part.start
     word, out = UNSIGNED[a.itemsize], np.empty((m, n), np.int32)
-    operands = (x.view(word), a_where, a_along, *_unsigned(a, za), y.view(word), b_where, not b_across,
-                *(_signed(b, zb) if QUADS and b.itemsize == 1 else _unsigned(b, zb)), k, BLOCK)
+    operands = (x.view(word), a_where, a_along, *unsigned(a, za), y.view(word), b_where, not b_across,
+                *(signed(b, zb) if QUADS and b.itemsize == 1 else unsigned(b, zb)), k, BLOCK)
     threads = threads_for(m * k * n)
     if threads == 1:
         product(*operands, out, 0, m, 0, ALL_PANELS)
@@ -184,7 +194,7 @@ UNSIGNED = {1: np.uint8, 2: np.uint16}
 SIGN, NO_SIGN, NO_FLIP = np.uint8(128), np.uint8(0), np.uint16(0)
 
 
-def _unsigned(x: np.ndarray, zero_point: int) -> tuple[np.unsignedinteger, int]:
+def unsigned(x: np.ndarray, zero_point: int) -> tuple[np.unsignedinteger, int]:
     """``(flip, minus)``: an element less its zero point is ``(its bits ^ flip) - minus``, the bits read as unsigned.
 
     (Of int16, the low 16 bits of that.)
@@ -194,8 +204,8 @@ def _unsigned(x: np.ndarray, zero_point: int) -> tuple[np.unsignedinteger, int]:
     return (SIGN, zero_point + 128) if x.dtype == np.int8 else (NO_SIGN, zero_point)
 
 
-def _signed(x: np.ndarray, zero_point: int) -> tuple[np.unsignedinteger, int]:
-    """As `_unsigned` for bytes, the flipped bits read as signed."""
+def signed(x: np.ndarray, zero_point: int) -> tuple[np.unsignedinteger, int]:
+    """As `unsigned` for bytes, the flipped bits read as signed."""
     return (SIGN, zero_point - 128) if x.dtype == np.uint8 else (NO_SIGN, zero_point)
 
 
@@ -210,7 +220,7 @@ def centred(x: np.ndarray, zero_point: ZeroPoint) -> np.ndarray:
     return x.astype(np.int32) - np.asarray(zero_point, np.int32)
 
 
-def _int16(x: np.ndarray, zero_point: ZeroPoint) -> np.ndarray:
+def as_int16(x: np.ndarray, zero_point: ZeroPoint) -> np.ndarray:
     """`centred` where it fits int16; ``x`` itself where that is the same."""
     if type(zero_point) is int and zero_point == 0:
         return x.astype(np.int16, copy=False)

@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import register_jitable
 
-from refquant.gemm.tile import I16, I64, LANES, address, in_every_lane, intrinsic, load, shuffled, store
+from refquant.gemm.tile import I16, I64, LANES, VECTOR, address, in_every_lane, intrinsic, load, shuffled, store
 
 BAND = 64  # words of each column that are turned at a time, so that they stay in the first cache
 
@@ -57,24 +57,27 @@ def _interleaved(terms: int):
         """LANES words from ``out[to]`` on: parts k, k + 1, ... of the columns j, j + 1, ... of an across matrix."""
         def generate(context, builder, signature, arguments):
             element = ir.IntType(signature.args[0].dtype.bitwidth)
-            halves = ir.VectorType(I16, LANES)
+            if terms * element.width > 32:
+                return context.get_dummy_value()  # int16 in quads: compiled with the bytes' branch, never run
             rows = []
             for t in range(terms):
                 start = load(builder, address(context, builder, signature.args[1], arguments[1],
                                               builder.add(arguments[2], I64(t))), I64)
                 place = address(context, builder, signature.args[0], arguments[0], builder.add(start, arguments[3]))
-                row = load(builder, place, ir.VectorType(element, LANES))
-                row = builder.xor(row, in_every_lane(builder, arguments[4], row.type))
-                if terms == 2:
-                    row = builder.zext(row, halves) if element.width < 16 else row
-                    row = builder.sub(row, in_every_lane(builder, builder.trunc(arguments[5], I16), halves))
-                rows.append(row)
-            while len(rows) > 1:  # parts to halves, halves to words
+                rows.append(load(builder, place, ir.VectorType(element, LANES)))
+            while len(rows) > 1:  # parts to pairs, pairs to quads
                 zipped = [i for pair in zip(range(LANES), range(LANES, 2 * LANES), strict=True) for i in pair]
                 width = 2 * rows[0].type.element.width
                 rows = [builder.bitcast(shuffled(builder, low, high, zipped), ir.VectorType(ir.IntType(width), LANES))
                         for low, high in zip(rows[::2], rows[1::2], strict=True)]
-            store(builder, rows[0], address(context, builder, signature.args[6], arguments[6], arguments[7]))
+            parts = builder.bitcast(rows[0], ir.VectorType(element, terms * LANES))
+            parts = builder.xor(parts, in_every_lane(builder, arguments[4], parts.type))
+            if terms == 2:
+                halves = ir.VectorType(I16, 2 * LANES)
+                parts = builder.zext(parts, halves) if element.width < 16 else parts
+                parts = builder.sub(parts, in_every_lane(builder, builder.trunc(arguments[5], I16), halves))
+            words = builder.bitcast(parts, VECTOR)
+            store(builder, words, address(context, builder, signature.args[6], arguments[6], arguments[7]))
             return context.get_dummy_value()
         return types.void(x, where, k, j, flip, minus, out, to), generate
     return interleaved

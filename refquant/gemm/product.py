@@ -49,7 +49,8 @@ def path(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_poin
     return str(_kernel(*_checked(a, b, a_zero_point, b_zero_point, bias), accumulator)[1])
 
 
-def _checked(a, b, a_zero_point, b_zero_point, bias) -> tuple[np.ndarray, np.ndarray, ZeroPoint, ZeroPoint, np.ndarray | None]:
+def _checked(a, b, a_zero_point, b_zero_point,
+             bias) -> tuple[np.ndarray, np.ndarray, ZeroPoint, ZeroPoint, np.ndarray | None]:
     """The arguments of `multiply`, from those of `matmul`."""
     a, b = check_operand(a, "a"), check_operand(b, "b")
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
@@ -118,7 +119,7 @@ def check_operand(values: ArrayLike, name: str) -> np.ndarray:
 
 
 def check_zero_points(values: ArrayLike, name: str, outer: int, contraction: int) -> ZeroPoint:
-    """One zero point for all, or [outer] in int64, or an error that tells when they seem to run along the contraction."""
+    """One zero point for all, or [outer] in int64; an error tells when they seem to run along the contraction."""
     if type(values) is int and -(1 << 15) <= values < 1 << 16:
         return values
     array = as_int64(values, name)

@@ -81,8 +81,8 @@ def _tile(vectors: int, quads: bool):
     def tile(typing, a, a_at, a_row, a_step, b, b_at, words, first, first_at, first_row, out, out_at, out_row):
         """One tile; all arrays flat: a, b uint32, first, out int32.
 
-        Word w of row p of a is at ``a_at + p * a_row + w * a_step``; b has its words in order from ``b_at`` on. Row p of
-        ``first`` starts at ``first_at + p * first_row``, and so for ``out``, which may be the same array.
+        Word w of row p of a is at ``a_at + p * a_row + w * a_step``; b has its words in order from ``b_at`` on.
+        Row p of ``first`` starts at ``first_at + p * first_row``, and so for ``out``, which may be the same array.
         """
         def generate(context, builder, signature, arguments):
             def at(position, index):

@@ -143,8 +143,15 @@ def test_a_long_contraction_is_cut_into_parts_that_fit_32_bits(way):
     assert (conv_weight_gradient(x, g, (1, 1), accumulator=WIDE)[0] == 9 << 28).all()
 
 
-def test_what_needs_more_than_32_bits_is_gathered():
-    check(calls((1, 9, 5, 5), 9, (3, 3), Geometry(), (np.int16,) * 3, (30000, 30000, 30000)), taken=False)
+@ways
+@pytest.mark.parametrize("zero_points", [(0, 0, 0), (30000, 30000, 30000), (-32768, -300, 65535)])
+def test_wide_operands_are_multiplied_by_planes(zero_points, way):
+    """Up to 17 bits, so that every part of an operand has bits of its own; the sums go beyond 32 bits, with a bias."""
+    for dtypes in ((np.int16,) * 3, (np.uint8, np.int8, np.uint16)):
+        check(calls((2, 9, 6, 5), 9, (3, 3), Geometry(padding=1), dtypes, zero_points, bias=np.arange(9) << 27), way)
+
+
+def test_what_depends_on_the_order_is_gathered():
     check(calls((1, 1, 3, 3), 1, (3, 3), Geometry(), accumulator=Accumulator(14, "saturate_running"))[:1], taken=False)
 
 
