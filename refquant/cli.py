@@ -7,7 +7,7 @@ import os
 import sys
 
 from refquant import __version__
-from refquant.commands import training, vectors
+from refquant.commands import bench, training, vectors
 from refquant.commands.arguments import EXIT_CODES
 from refquant.errors import RefquantError
 
@@ -52,4 +52,5 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     vectors.add(commands)
     training.add(commands)
+    bench.add(commands)
     return parser

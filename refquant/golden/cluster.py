@@ -17,7 +17,7 @@ from typing import Any
 from refquant import __version__
 from refquant.golden import shards
 from refquant.golden.errors import GoldenError
-from refquant.golden.shards import Shard
+from refquant.golden.shards import Shard, Source
 
 SECONDS = 10.0  # to reach the scheduler, and for a first worker
 AHEAD = 2  # shards under way for each thread of the workers
@@ -54,6 +54,10 @@ class Cluster:
 
     def __exit__(self, kind, error, trace):
         self.client.close()
+
+    def names(self, sources: Iterable[Source]) -> Iterator[tuple[int, list[str]]]:
+        """The number of each source, from 0, and the ids of its cases; in any order."""
+        return self.each(shards.names, sources)
 
     def each(self, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
         """``(number, task(item))`` for every one of ``items``, numbered from 0, in any order."""

@@ -18,7 +18,7 @@ from refquant.golden.export import check_request, export_suite
 from refquant.golden.operation import Operation
 from refquant.golden.operations import GROUPS, OPERATIONS
 from refquant.golden.readme import SUITE_README
-from refquant.golden.shards import Source, cut, names
+from refquant.golden.shards import Source, cut
 from refquant.golden.suite import Suite, open_suite
 
 Progress = Callable[[str, int], None]
@@ -99,7 +99,7 @@ def _makers(workers: int, scheduler: str | None) -> AbstractContextManager:
 
 def _made(makers, partial: Path, sources: list[Source], progress: Progress) -> list[dict[str, Any]]:
     """Every case of ``sources`` made below ``partial``; returns the manifest's entries, in the order of the sources."""
-    listed: dict[int, list[str]] = dict(makers.each(names, sources))
+    listed: dict[int, list[str]] = dict(makers.names(sources))
     shards = [shard for number, source in enumerate(sources) for shard in cut(source, listed[number])]
     ahead = {source: len(listed[number]) for number, source in enumerate(sources)}
     digests: dict[int, list[str]] = {}

@@ -1,28 +1,32 @@
 """Work done by several processes of this machine, or by this one.
 
-A worker is asked one question at a time: a function and what it is given. A question whose worker ends is asked again,
-of another. Workers have a session of their own: what a terminal's Ctrl-C means is decided by the process that asks.
+A worker is asked one question at a time, a line of JSON: a task and what it is given (`crewworker`). A question whose
+worker ends is asked again, of another. Workers have a session of their own: what a terminal's Ctrl-C means is decided
+by the process that asks.
 """
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
-import pickle
 import selectors
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from refquant.golden.errors import GoldenError
+from refquant.golden.errors import CorruptError, GoldenError
 from refquant.golden.processes import described, end_group
-from refquant.golden.shards import Shard, make
+from refquant.golden.shards import Shard, Source, make, names
 
 ATTEMPTS = 3  # for one question
+COMMAND = [sys.executable, "-m", "refquant.golden.crewworker"]
 ONE_THREAD = dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+Question = dict[str, Any]
 
 
 class Alone:
@@ -34,37 +38,39 @@ class Alone:
     def __exit__(self, kind, error, trace):
         pass
 
-    def each(self, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-        """``(number, task(item))`` for every one of ``items``, numbered from 0, in any order."""
-        for number, item in enumerate(items):
-            yield number, task(item)
+    def names(self, sources: Iterable[Source]) -> Iterator[tuple[int, list[str]]]:
+        """The number of each source, from 0, and the ids of its cases; in any order."""
+        return ((number, names(source)) for number, source in enumerate(sources))
 
     def made(self, root: Path, shards: list[Shard]) -> Iterator[tuple[int, list[str]]]:
-        """Every shard made below ``root``: its number, and the hash of each case.json."""
-        return self.each(partial(make, root.resolve()), shards)
+        """Every shard made below ``root``: its number, and the hash of each case.json; in any order."""
+        return ((number, make(root, shard)) for number, shard in enumerate(shards))
 
 
 class _Worker:
     """A process that answers questions."""
 
     def __init__(self):
-        self.process = subprocess.Popen([sys.executable, "-m", "refquant.golden.crewworker"], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, start_new_session=True, env=os.environ | ONE_THREAD)
 
-    def ask(self, number: int, question: tuple) -> None:
+    def ask(self, number: int, question: Question) -> None:
         self.number, self.question = number, question
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has ended, and that will be noticed when its answer is read
-            pickle.dump(question, self.process.stdin)
+            self.process.stdin.write(json.dumps(question).encode() + b"\n")
             self.process.stdin.flush()
 
-    def answer(self) -> tuple[bool, Any]:
-        """Whether it succeeded, and the result or the exception; EOFError when the process has ended."""
+    def answer(self) -> list[str]:
+        """The answer; its exception where it failed, EOFError when the process has ended."""
         assert self.process.stdout is not None
-        try:
-            return pickle.load(self.process.stdout)
-        except pickle.UnpicklingError:  # it ended while it wrote
-            raise EOFError from None
+        line = self.process.stdout.readline()
+        if not line.endswith(b"\n"):  # it ended, perhaps while it wrote
+            raise EOFError
+        reply = json.loads(line)
+        if "error" in reply:
+            raise _exception(**reply["error"])
+        return reply["answer"]
 
     def end(self) -> int:
         """End the process; returns how it ended."""
@@ -86,17 +92,24 @@ class Crew(Alone):
         for worker in self.workers:
             worker.end()
 
-    def each(self, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-        questions = ((number, (task, item)) for number, item in enumerate(items))
+    def names(self, sources: Iterable[Source]) -> Iterator[tuple[int, list[str]]]:
+        return self._each({"task": "names", "source": dataclasses.asdict(source)} for source in sources)
+
+    def made(self, root: Path, shards: list[Shard]) -> Iterator[tuple[int, list[str]]]:
+        place = str(root.resolve())
+        return self._each({"task": "make", "root": place, **dataclasses.asdict(shard)} for shard in shards)
+
+    def _each(self, questions: Iterable[Question]) -> Iterator[tuple[int, list[str]]]:
         with selectors.DefaultSelector() as asked:
             try:
-                yield from self._answers(questions, asked)
+                yield from self._answers(enumerate(questions), asked)
             finally:
                 for key in list(asked.get_map().values()):  # of workers whose answers nobody waits for any more
                     self.workers.remove(key.data)
                     key.data.end()
 
-    def _answers(self, questions: Iterator[tuple[int, tuple]], asked: selectors.BaseSelector) -> Iterator:
+    def _answers(self, questions: Iterator[tuple[int, Question]],
+                 asked: selectors.BaseSelector) -> Iterator[tuple[int, list[str]]]:
         ended: Counter[int] = Counter()  # how many workers have ended over a question
         idle = list(self.workers)
         while True:
@@ -108,23 +121,21 @@ class Crew(Alone):
                 asked.unregister(key.fileobj)
                 worker = key.data
                 try:
-                    succeeded, result = worker.answer()
+                    answer = worker.answer()
                 except EOFError:
                     self.workers.remove(worker)
                     _count(worker, ended)
                     _ask(self._new(), (worker.number, worker.question), asked)
                     continue
-                if not succeeded:
-                    raise result
                 idle.append(worker)
-                yield worker.number, result
+                yield worker.number, answer
 
     def _new(self) -> _Worker:
         self.workers.append(_Worker())
         return self.workers[-1]
 
 
-def _ask(worker: _Worker, question: tuple[int, tuple], asked: selectors.BaseSelector) -> None:
+def _ask(worker: _Worker, question: tuple[int, Question], asked: selectors.BaseSelector) -> None:
     worker.ask(*question)
     asked.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
 
@@ -135,4 +146,14 @@ def _count(worker: _Worker, ended: Counter[int]) -> None:
     ended[worker.number] += 1
     if ended[worker.number] == ATTEMPTS:
         raise GoldenError(f"{ATTEMPTS} worker processes ended ({described(status)}) over the same cases, "
-                          f"{worker.question[1]}; --workers 1 does without such processes")
+                          f"{worker.question['source']}; --workers 1 does without such processes")
+
+
+def _exception(kind: str, arguments: list[Any], told: str) -> Exception:
+    """What a worker ran into, with what was on the way to it: as it is where a user can mend it."""
+    known: dict[str, type[Exception]] = {"GoldenError": GoldenError, "CorruptError": CorruptError, "OSError": OSError}
+    if kind not in known:
+        return RuntimeError(told)
+    error = known[kind](*arguments)
+    error.add_note(f"in a worker process:\n{told}")
+    return error

@@ -106,44 +106,52 @@ def test_what_a_worker_cannot_write_is_named_as_ever(workers, tmp_path):
         create(tmp_path / "suite", GROUPS, workers=workers)
 
 
+def sources(*operations):
+    return [Source(operation, 1, 0) for operation in operations]
+
+
+FEW = sources("sat.weight", "pact.backward", "sat.weight", "quantize.pack", "quantize.unpack")
+
+
 def test_a_crew_answers_every_question_once():
+    expected = sorted(Alone().names(FEW))
     with Crew(2) as crew:
-        assert sorted(crew.each(abs, range(-20, 0))) == [(number, 20 - number) for number in range(20)]
+        assert sorted(crew.names(FEW)) == expected
         assert len(crew.workers) == 2
-        assert list(crew.each(abs, [])) == []
+        assert list(crew.names([])) == []
         first = [worker.process.pid for worker in crew.workers]
-        assert sorted(crew.each(str, [1, 2])) == [(0, "1"), (1, "2")]
+        assert sorted(crew.names(FEW[:2])) == expected[:2]
         assert [worker.process.pid for worker in crew.workers] == first  # which live as long as the crew
     assert all(worker.process.returncode is not None for worker in crew.workers)
-    assert sorted(Alone().each(abs, [-1, -2])) == [(0, 1), (1, 2)]
 
 
-def test_what_a_worker_raises_arrives(capfd):
+def test_what_a_worker_raises_arrives(tmp_path):
     with Crew(1) as crew:
-        with pytest.raises(ValueError, match="invalid literal") as error:
-            list(crew.each(int, ["1", "x", "2"]))
+        with pytest.raises(GoldenError, match="cases no_such_case are others in a worker process") as error:
+            list(crew.made(tmp_path, [Shard(FEW[0], 0, ("no_such_case",))]))
         assert "in a worker process" in error.value.__notes__[0] and "Traceback" in error.value.__notes__[0]
-        with pytest.raises(FileNotFoundError) as error:
-            list(crew.each(os.listdir, ["/no such place"]))
-        assert error.value.filename == "/no such place"
-        with pytest.raises((TypeError, RuntimeError), match="pickle"):
-            list(crew.each(open, ["/dev/null"]))  # an answer that cannot be sent
-        assert list(crew.each(print, ["to be seen", "and this"])) == [(0, None), (1, None)]  # which is no answer
+        (tmp_path / "file").touch()
+        shard = next(cut(FEW[0], dict(Alone().names(FEW))[0]))
+        with pytest.raises(NotADirectoryError) as error:
+            list(crew.made(tmp_path / "file", [shard]))
+        assert error.value.filename.startswith(str(tmp_path / "file"))
+        with pytest.raises(RuntimeError, match=r"KeyError: 'no\.such\.operation'"):
+            list(crew.names(sources("no.such.operation")))
         assert len(crew.workers) == 1
-    out, err = capfd.readouterr()
-    assert out == "" and "to be seen" in err
 
 
 def test_answers_that_nobody_waits_for_are_not_taken_for_others():
     with Crew(2) as crew:
-        for _ in crew.each(time.sleep, [0, 60]):
+        for _ in crew.names(FEW):
             break
-        assert list(crew.each(abs, [-1])) == [(0, 1)]
+        assert list(crew.names(FEW[1:2])) == [(0, dict(Alone().names(FEW))[1])]
 
 
-def test_a_question_that_ends_every_worker():
-    with Crew(2) as crew, pytest.raises(GoldenError, match=r"3 worker processes ended \(exit status 7\) over the same cases, 7"):
-        list(crew.each(os._exit, [7]))
+def test_a_question_that_ends_every_worker(monkeypatch):
+    ends = "import sys; sys.stdin.readline(); print('half a reply', end='', flush=True); sys.exit(7)"
+    monkeypatch.setattr("refquant.golden.crew.COMMAND", [sys.executable, "-c", ends])
+    with Crew(2) as crew, pytest.raises(GoldenError, match=r"3 worker processes ended \(exit status 7\) over the same cases, .*sat\.weight"):
+        list(crew.names(FEW[:1]))
 
 
 # What a shard is
