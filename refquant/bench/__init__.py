@@ -10,7 +10,8 @@ it stands what is run: gemm_peers and the like. Nothing here is used by the libr
 
 Threads are fixed in the environment of the processes that measure, before anything is imported. With one thread all
 peers share a process and are timed in turns, round by round. With more, every library has processes of its own, one at
-a time: a pool of threads that spins while it waits would take the cores from whoever comes next.
+a time: a pool of threads that spins while it waits would take the cores from whoever comes next. All of them keep the
+memory that arrays give back (`refquant.memory`).
 """
 
 TOPICS = ("gemm", "elementwise", "conv", "step", "suite", "start")

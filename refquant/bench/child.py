@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from refquant.bench.plan import Plan
+from refquant.memory import keep_memory
 
 
 def main() -> None:
+    keep_memory()  # for every peer alike, before any of them is loaded
     plan = Plan(**json.loads(sys.argv[1]))
     for answer in answers(plan):
         print(json.dumps(answer), flush=True)

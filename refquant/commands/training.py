@@ -60,9 +60,11 @@ def _shared(command: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     from refquant.errors import RefquantError
+    from refquant.memory import keep_memory
     from refquant.training import checkpoints, plots
     from refquant.training.compare import train
 
+    keep_memory()
     if options.plot:
         plots.check(options.plot)
     settings, data = _settings(options, options.method, options.seed), _data(options)
@@ -91,10 +93,12 @@ def _train(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
+    from refquant.memory import keep_memory
     from refquant.training import plots
     from refquant.training.compare import Row, save, table, train
     from refquant.training.methods import COMPARED
 
+    keep_memory()
     if options.plot:
         plots.check(options.plot)
     data, origins = _data(options), _origins(options)
