@@ -99,7 +99,6 @@ def test_the_right_kernel_passes(report_on, broken):
     # two at once
     ([SHORT_PRODUCTS, FIRST_CHANNEL], {"products_cut_to_16_bits", "first_channel_for_all"}),
     ([("- from->zero_point", "+ from->zero_point")], {"a_zero_point_added", "b_zero_point_added"}),
-    ([SINGLE, NO_ZERO_POINT], {"tosa_double->tosa_single", "ruy_double->tosa_single", "zero_point_omitted"}),
     ([TIE_UP, FIRST_CHANNEL], {"tosa_double->ruy_double", "first_channel_for_all"}),
 ], ids=lambda value: "+".join(sorted(value)) if isinstance(value, set) else "")
 def test_the_mistake_is_named(named, broken, changes, expected):
