@@ -48,11 +48,25 @@ of_pairs, tile.multiply_add, tile.QUADS = tile.multiply_add, multiply_add, True
 tile.wide_quads, tile.narrow_quads = tile._tile(tile.VECTORS, True), tile._tile(1, True)
 """
 
+CONVOLUTIONS = """
+from refquant.gemm import Geometry, conv, conv_input_gradient, conv_weight_gradient, convolution, fast
+fast.FEW = fast.FEW_OF_GRADIENT = fast.FEW_TAPS = 0  # all by products
+geometry = Geometry(padding=1, stride=(1, 2))
+x, w, g = (draw.integers(-128, 128, size, np.int8) for size in ((2, 5, 9, 20), (7, 5, 3, 3), (2, 7, 9, 10)))
+def answers():
+    yield conv(x, w, geometry, x_zero_point=3, w_zero_point=-5)[0]
+    yield conv_input_gradient(g, w, (9, 20), geometry, g_zero_point=7, w_zero_point=1)[0]
+    yield conv_weight_gradient(x, g, (3, 3), geometry, x_zero_point=-2, g_zero_point=9)[0]
+convolution.FEWEST = 0
+found, convolution._fast = list(answers()), lambda multiplications: None
+assert all((one == other).all() for one, other in zip(found, answers(), strict=True))
+"""
+
 compiled = pytest.mark.skipif(kernels.NOT_COMPILED, reason="nothing is compiled")
 
 
-def products(tmp_path, first="", **environment):
-    done = subprocess.run([sys.executable, "-c", first + ALL_KINDS], capture_output=True, text=True, check=False,
+def products(tmp_path, first="", last="", **environment):
+    done = subprocess.run([sys.executable, "-c", first + ALL_KINDS + last], capture_output=True, text=True, check=False,
                           env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)} | environment)
     assert done.returncode == 0, done.stderr
     lanes, quads, digest = done.stdout.split()
@@ -77,7 +91,7 @@ def test_the_same_bits_with_fewer_features(tmp_path, here, features, lanes, more
 
 @compiled
 def test_quads_of_bytes_give_the_same_bits(tmp_path, here):
-    _, quads, digest = products(tmp_path, QUADS_IN_PLAIN_TERMS)
+    _, quads, digest = products(tmp_path, QUADS_IN_PLAIN_TERMS, CONVOLUTIONS)
     assert quads and digest == here[2]
 
 
