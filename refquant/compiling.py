@@ -30,6 +30,8 @@ def compiled(function: Callable) -> Callable:
     with one warning. `NUMBA_CACHE_DIR` names another place for the cache.
     """
     uncached = njit(function, nogil=True)
+    if uncached is function:  # NUMBA_DISABLE_JIT
+        return function
     try:
         kernel = njit(function, nogil=True, cache=True)
     except RuntimeError as error:  # no place for a cache

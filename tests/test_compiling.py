@@ -97,6 +97,11 @@ def test_other_errors_of_a_kernel_are_its_own(compiler):
         compiling.compiled(broken)(1)
 
 
+def test_where_nothing_is_compiled_a_function_is_itself():
+    code = "from refquant.compiling import compiled; twice = lambda x: 2 * x; print(compiled(twice) is twice, twice(21))"
+    assert run(code, NUMBA_DISABLE_JIT="1").stdout.split() == ["True", "42"]
+
+
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 def test_numba_without_a_place_for_its_cache_still_compiles(tmp_path):
     """The code comes from a string, for which Numba has no cache file: once by Numba's own error."""
