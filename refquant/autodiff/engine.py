@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from refquant.autodiff.values import INTEGER
+from refquant.autodiff.values import INTEGER, as_value
 
 OPS: dict[str, Op] = {}
 
@@ -55,8 +55,9 @@ class Op:
 
     def __call__(self, *inputs, **params) -> Any:
         values = [x.value if isinstance(x, Tensor) else as_value(x) for x in inputs]
-        for name in (name for name, value in params.items() if isinstance(value, Tensor)):
-            raise TypeError(f"{self.name}: {name} is a Tensor: expected Tensors among the inputs, in front")
+        for name, value in params.items():
+            if isinstance(value, Tensor):
+                raise TypeError(f"{self.name}: {name} is a Tensor: expected Tensors among the inputs, in front")
         if not self.takes_fixed and any(isinstance(v, INTEGER) for v in values):
             raise TypeError(f"{self.name} takes real arrays: dequantize a Fixed input first")
         out = self.forward(*values, **params)
@@ -94,11 +95,6 @@ class Tensor:
     __array_ufunc__ = None  # so that array + tensor asks the tensor
 
 
-def as_value(x) -> Any:
-    """``x`` as an op takes it: Fixed and None as they are, all else a float64 array."""
-    return x if x is None or isinstance(x, INTEGER) else np.asarray(x, np.float64)
-
-
 def gradients(out: Tensor, wrt: Iterable[Tensor], g=None, watched: Iterable = ()) -> list[np.ndarray]:
     """The gradients of ``out`` with respect to ``wrt``, zeros where it does not depend on it; they may share memory.
 
@@ -113,7 +109,8 @@ def gradients(out: Tensor, wrt: Iterable[Tensor], g=None, watched: Iterable = ()
         raise ValueError(f"out has shape {out.shape} and g {g.shape}: expected g of out's shape, or a scalar out")
     found, order, leading = {id(out): g}, _inputs_first(out), wanted | set(see)
     for node in order:  # what is made of a tensor that leads to wrt leads there too
-        leading |= {id(node)} if any(id(x) in leading for x in node.inputs) else set()
+        if any(id(x) in leading for x in node.inputs):
+            leading.add(id(node))
     for node in reversed(order):
         g = found.get(id(node)) if id(node) in wanted else found.pop(id(node), None)
         if g is None or node.op is None:
@@ -126,9 +123,9 @@ def gradients(out: Tensor, wrt: Iterable[Tensor], g=None, watched: Iterable = ()
         told = {"needed": needed} if node.op.takes_needed else {}
         given = node.op.backward(g, node.value, *node.values, **(told | node.params))
         for x, g_x, used in zip(node.inputs, given, needed, strict=True):
-            if used and g_x is not None and np.shape(g_x) != x.shape:
-                raise ValueError(f"backward of {node.op.name} gave shape {np.shape(g_x)} for an input {x.shape}")
             if used and g_x is not None:
+                if np.shape(g_x) != x.shape:
+                    raise ValueError(f"backward of {node.op.name} gave shape {np.shape(g_x)} for an input {x.shape}")
                 found[id(x)] = found[id(x)] + g_x if id(x) in found else g_x
     return [found[id(x)] if id(x) in found else np.zeros(x.shape) for x in wrt]
 

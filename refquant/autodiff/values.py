@@ -7,6 +7,7 @@ A sum serves grids whose offset is no multiple of their scale (the quantizer of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -56,3 +57,8 @@ def parts(value) -> tuple[Fixed, ...]:
 def reals(value) -> np.ndarray:
     """The float64 array that ``value`` stands for."""
     return value.value if isinstance(value, INTEGER) else value
+
+
+def as_value(x) -> Any:
+    """``x`` as an op takes it: Fixed and None as they are, all else a float64 array."""
+    return x if x is None or isinstance(x, INTEGER) else np.asarray(x, np.float64)
