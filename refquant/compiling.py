@@ -12,12 +12,14 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from numba import njit
+from numba import config, njit
 
 from refquant.atomic import write
 
 PACKAGE = Path(__file__).parent
 COMPILED = ("integers", "gemm", "reals", "autodiff", "quantizers", "training")  # the parts that have kernels
+
+NOT_COMPILED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]
 
 _warned: list[str] = []
 

@@ -54,8 +54,8 @@ class Norm(nn.Module):
         return (self.images if x.ndim == 4 else self.rows)(x)
 
 
-class Hindsight:
-    """Every range from the steps before."""
+class Quantized:
+    """What the methods share.  gradients : whether they are quantized."""
 
     def __init__(self, gradients: bool):
         self.gradients = gradients
@@ -63,6 +63,10 @@ class Hindsight:
 
     def norm(self, channels: int) -> nn.Module:
         return Norm(channels)
+
+
+class Hindsight(Quantized):
+    """Every range from the steps before."""
 
     def product(self, layer, x, place, state):
         scale = layer.weight.detach().abs().max() / 127
@@ -81,12 +85,8 @@ class Hindsight:
         return used[0], used[1]
 
 
-class Banner:
+class Banner(Quantized):
     """Range BN, and two copies of each output gradient."""
-
-    def __init__(self, gradients: bool):
-        self.gradients = gradients
-        self.clips: list[torch.Tensor] = []
 
     def norm(self, channels: int) -> nn.Module:
         return RangeNorm(channels, self.gradients)
@@ -129,15 +129,8 @@ def width(x: torch.Tensor) -> torch.Tensor:
     return rows.max(2).values.max(0).values - rows.min(2).values.min(0).values
 
 
-class Int4:
+class Int4(Quantized):
     """Learned clips."""
-
-    def __init__(self, gradients: bool):
-        self.gradients = gradients
-        self.clips: list[torch.Tensor] = []
-
-    def norm(self, channels: int) -> nn.Module:
-        return Norm(channels)
 
     def product(self, layer, x, place, state):
         if place != "inner":

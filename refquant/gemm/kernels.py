@@ -20,8 +20,8 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
-from numba import config
 
+from refquant.compiling import NOT_COMPILED as NOT_COMPILED
 from refquant.compiling import compiled
 from refquant.gemm.blocked import ALL_PANELS, BLOCK, on_threads, product
 from refquant.gemm.few_rows import few_rows
@@ -30,7 +30,6 @@ from refquant.gemm.tile import QUADS
 from refquant.integers.accumulator import Accumulator
 from refquant.threads import in_parts, threads_for
 
-NOT_COMPILED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]
 FEWEST_TERMS = 16  # of a block worth its overhead
 FEW_ROWS = 2
 EVERYTHING = slice(None)

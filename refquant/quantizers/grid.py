@@ -20,6 +20,7 @@ from refquant.integers import Fixed, IntFormat, rounding
 from refquant.integers.fixed import along
 from refquant.integers.quantize import choice
 from refquant.integers.rounding import Frozen, half_even, named
+from refquant.worth import worth_compiling
 
 COMPILED_FROM = 1 << 12  # elements: for fewer the compiler, or its cache, is not worth waking
 
@@ -63,11 +64,7 @@ def on_grid(x: np.ndarray, scale, format: IntFormat, *, units: Units = Units(), 
 
 def compiles(x: np.ndarray) -> bool:
     """Whether ``x`` is large enough for a compiled loop, and there is a compiler."""
-    if x.size < COMPILED_FROM or x.dtype != np.float64:
-        return False
-    from refquant.quantizers import kernels  # imports Numba
-
-    return not kernels.NOT_COMPILED
+    return x.dtype == np.float64 and worth_compiling(x.size, COMPILED_FROM)
 
 
 def passed(g: np.ndarray, x: np.ndarray, low: float, high: float) -> np.ndarray:

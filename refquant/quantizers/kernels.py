@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import config
 
 from refquant.compiling import compiled
 from refquant.integers import IntFormat, PhiloxRounding, Stochastic, philox_bits
@@ -25,7 +24,6 @@ from refquant.integers.rounding import half_even
 if TYPE_CHECKING:
     from refquant.quantizers.grid import Units
 
-NOT_COMPILED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]
 MOST_BITS, MOST_RANDOM_BITS = 16, 16  # of a code, and of its rounding
 
 

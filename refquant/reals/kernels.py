@@ -8,13 +8,12 @@ stays in a cache while all rows pass. Nothing is fused: the compiler may not wit
 from __future__ import annotations
 
 import numpy as np
-from numba import config
 from numba.extending import register_jitable
 
+from refquant.compiling import NOT_COMPILED as NOT_COMPILED
 from refquant.compiling import compiled
 from refquant.threads import in_parts, threads_for
 
-NOT_COMPILED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]
 BLOCK = 256  # steps of k
 
 

@@ -5,12 +5,13 @@ import sys
 import numpy as np
 import pytest
 
+from refquant.compiling import NOT_COMPILED
 from refquant.integers import Fixed, IntFormat, PhiloxRounding, Stochastic
 from refquant.integers.rounding import MODES, half_even
 from refquant.quantizers import clip_kernels, grid, int4, kernels, n2uq, sat, threshold_kernels
 from refquant.quantizers.grid import Dithered, Units, on_grid, passed
 
-pytestmark = pytest.mark.skipif(kernels.NOT_COMPILED, reason="nothing is compiled")
+pytestmark = pytest.mark.skipif(NOT_COMPILED, reason="nothing is compiled")
 
 INF = float("inf")
 NEAR = [float(np.nextafter(v + 0.5, side)) for v in range(-9, 10) for side in (-INF, INF)]

@@ -5,13 +5,11 @@ without the compiler; a kernel has equal bits.
 """
 from __future__ import annotations
 
+from refquant import worth
+
 SMALL = 1 << 14  # elements that NumPy has done before a kernel is loaded
 
 
 def worth_compiling(elements: int) -> bool:
     """Whether arrays of so many ``elements`` go to the compiled kernels."""
-    if elements < SMALL:
-        return False
-    from numba import config
-
-    return not config.DISABLE_JIT  # type: ignore[attr-defined]
+    return worth.worth_compiling(elements, SMALL)
