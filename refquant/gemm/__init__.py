@@ -1,7 +1,7 @@
 """Integer matrix products, exact in any accumulator; convolution and its gradients as such products.
 
     product, reference          the matrix product: its entry point, its definition
-    kernels                     which compiled kernel serves a product, and the bound that proves it exact
+    choice, kernels             the bound that proves a compiled kernel exact; the kernels
     blocked, packing, tile      the fast product: blocks, words, registers;  few_rows: of one or two rows
     convolution, gather         convolution: its entry points, its definition;  geometry: where kernel and image meet
     fast, windowed, direct      its fast ways: by strips of windows, or by shifted images of few channels

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from refquant.gemm import direct, kernels, windowed
+from refquant.gemm import choice, direct, kernels, windowed
 from refquant.gemm.geometry import Geometry
 from refquant.gemm.images import Codes, turned_weights
 from refquant.gemm.taps import Axis, of_gradient, of_input
@@ -84,19 +84,19 @@ def _proved(a: Operand, b: Operand, k: int, bias: np.ndarray | None, accumulator
             sums: Callable[[Codes, Codes, int], np.ndarray], at_once: int | None = None) -> Result:
     """The accumulators of ``sums``, each of k products, where those of ``at_once`` (all, unless given) fit 32 bits."""
     (x, zx), (y, zy) = a, b
-    chosen = kernels.choice(x.reshape(-1, k), y, zx, zy, bias, accumulator)
+    chosen = choice.choice(x.reshape(-1, k), y, zx, zy, bias, accumulator)
     if chosen.kernel == "planes":
-        total = _planes(kernels.centred(x, zx), kernels.centred(y, zy), sums, at_once or k)
+        total = _planes(choice.centred(x, zx), choice.centred(y, zy), sums, at_once or k)
         return None if total is None else _with(bias, total, chosen, accumulator)
     terms = k * ((1 << 31) - 1) // max(chosen.bound, 1) if chosen.kernel == "blocks" else k
     if chosen.kernel not in ("int32", "few_rows", "blocks") or terms < (at_once or k):
         return None
-    if not all(v.itemsize == 1 and kernels.RANGES[v.dtype][0] <= z <= kernels.RANGES[v.dtype][1] for v, z in (a, b)):
+    if not all(v.itemsize == 1 and choice.RANGES[v.dtype][0] <= z <= choice.RANGES[v.dtype][1] for v, z in (a, b)):
         x, y, zx, zy = kernels.as_int16(x, zx), kernels.as_int16(y, zy), 0, 0
     return _with(bias, sums(Codes(x, zx), Codes(y, zy), terms), chosen, accumulator)
 
 
-def _with(bias: np.ndarray | None, total: np.ndarray, chosen: kernels.Choice, accumulator: Accumulator) -> Result:
+def _with(bias: np.ndarray | None, total: np.ndarray, chosen: choice.Choice, accumulator: Accumulator) -> Result:
     """The accumulators of these sums and a bias [O]."""
     if bias is not None:
         total += bias.astype(total.dtype)[:, None, None]
@@ -108,7 +108,7 @@ def _planes(x: np.ndarray, y: np.ndarray, sums: Callable[[Codes, Codes, int], np
     """``sums`` of wide operands by their planes, where those of ``at_once`` products fit 32 bits."""
     total: Any = 0
     for (high_x, part_x), (high_y, part_y) in itertools.product(kernels.planes(x), kernels.planes(y)):
-        terms = ((1 << 31) - 1) // max(kernels.largest(part_x) * kernels.largest(part_y), 1)
+        terms = ((1 << 31) - 1) // max(choice.largest(part_x) * choice.largest(part_y), 1)
         if terms < at_once:
             return None
         codes = Codes(part_x.astype(np.int16), 0), Codes(part_y.astype(np.int16), 0)

@@ -1,102 +1,22 @@
-"""Which compiled kernel computes a product exactly, and the slow exact ones; all equal to `reference` on everything.
-
-Whether a sum can leave 32 bits is decided before it is made, from a bound on every partial sum:
-
-    |bias| + k * max|a - za| * max|b - zb|
-
-int32     the bound is below 2^31: sums modulo 2^32 are the sums themselves                        (`blocked`)
-few_rows  the same, for one or two rows: b is read where it lies                                   (`few_rows`)
-blocks    the contraction is cut into blocks that fit 32 bits, and these are added in 64           (`blocked`)
-planes    an operand so wide that a block would be only a few terms is cut too: x = 256 high + low, each by blocks
-running   saturated after every addition, or an error at the first partial sum that does not fit: in the order of k
-
-int32 and blocks serve every policy whose outcome the exact total decides, and, where the bound shows that no partial
-sum can leave the accumulator, every policy.
-"""
+"""The compiled products, each exact where `choice` picks it; all equal to `reference` on everything."""
 from __future__ import annotations
 
 import functools
 import itertools
-from typing import NamedTuple
 
 import numpy as np
 
 from refquant.compiling import NOT_COMPILED as NOT_COMPILED
 from refquant.compiling import compiled
 from refquant.gemm.blocked import ALL_PANELS, BLOCK, on_threads, product
+from refquant.gemm.choice import Choice, centred, largest, terms_within_int32
 from refquant.gemm.few_rows import few_rows
 from refquant.gemm.product import ZeroPoint
 from refquant.gemm.tile import QUADS
 from refquant.integers.accumulator import Accumulator
 from refquant.threads import in_parts, threads_for
 
-FEWEST_TERMS = 16  # of a block worth its overhead
-FEW_ROWS = 2
 EVERYTHING = slice(None)
-RANGES = {np.dtype(t): (int(np.iinfo(t).min), int(np.iinfo(t).max))
-          for t in (np.int8, np.uint8, np.int16, np.uint16, np.int32)}
-
-
-class Choice(NamedTuple):
-    """The kernel for a product, and the bound that proves it exact."""
-
-    kernel: str
-    bound: int
-    terms: int = BLOCK  # of a block
-
-    def __str__(self) -> str:
-        names = {"int32": f"int32, by {'quads of bytes' if QUADS else 'pairs'}",
-                 "blocks": f"int64, in blocks of {self.terms} terms", "planes": "int64, by planes of 8 bits"}
-        return f"{names.get(self.kernel, self.kernel)}: no partial sum exceeds {self.bound}"
-
-
-def choice(a: np.ndarray, b: np.ndarray, za: ZeroPoint, zb: ZeroPoint, bias: np.ndarray | None,
-           accumulator: Accumulator) -> Choice:
-    """The kernel for these operands: from what their types can hold, or where that is too much, from what they do."""
-    if bias is None and type(za) is type(zb) is int:
-        chosen = _by_type(a.dtype, b.dtype, min(len(a), FEW_ROWS + 1), a.shape[1], za, zb, accumulator)
-        if chosen is not None:
-            return chosen
-    start = 0 if bias is None else int(np.abs(bias).max(initial=0))
-    few = len(a) <= FEW_ROWS and a.itemsize == b.itemsize == 1 and type(za) is type(zb) is int
-    return _choice(_ends(a, za), _ends(b, zb), a.shape[1], start, few, accumulator)
-
-
-@functools.lru_cache(maxsize=256)
-def _by_type(a: np.dtype, b: np.dtype, rows: int, k: int, za: int, zb: int, accumulator: Accumulator) -> Choice | None:
-    """The choice that holds for every matrix of these types, if that is a kernel in int32."""
-    low_a, high_a, low_b, high_b = *RANGES[a], *RANGES[b]
-    few = rows <= FEW_ROWS and a.itemsize == b.itemsize == 1
-    chosen = _choice((za - low_a, high_a - za), (zb - low_b, high_b - zb), k, 0, few, accumulator)
-    return chosen if chosen.kernel in ("int32", "few_rows") else None
-
-
-def _choice(ends_a: tuple[int, int], ends_b: tuple[int, int], k: int, start: int, few: bool,
-            accumulator: Accumulator) -> Choice:
-    """ends: how far an operand, less its zero point, reaches below and above 0. start: the largest |bias|."""
-    product_of_ends = max(ends_a) * max(ends_b)
-    bound = start + k * product_of_ends
-    if accumulator.overflow in ("saturate_running", "error") and bound > accumulator.format.qmax:
-        return Choice("running", bound)
-    int16 = max(ends_a[0], ends_b[0]) <= 1 << 15 and max(ends_a[1], ends_b[1]) < 1 << 15
-    if bound < 1 << 31 and int16:
-        return Choice("few_rows" if few else "int32", bound)
-    terms = terms_within_int32(product_of_ends)
-    return Choice("blocks" if int16 and terms >= FEWEST_TERMS else "planes", bound, terms)
-
-
-def terms_within_int32(size: int) -> int:
-    """How many products of this size a block may add up."""
-    return min(((1 << 31) - 1) // max(size, 1) // 4 * 4, BLOCK)
-
-
-def _ends(x: np.ndarray, zero_point: ZeroPoint) -> tuple[int, int]:
-    """How far x - zero_point reaches below and above 0."""
-    if x.size == 0:
-        return 0, 0
-    difference = x if type(zero_point) is int else centred(x, zero_point)
-    minus = zero_point if type(zero_point) is int else 0
-    return minus - int(difference.min()), int(difference.max()) - minus
 
 
 def multiply(a: np.ndarray, b: np.ndarray, za: ZeroPoint, zb: ZeroPoint, bias: np.ndarray | None,
@@ -150,11 +70,6 @@ def _planes(a, b, za, zb, chosen: Choice) -> np.ndarray:
 def planes(x: np.ndarray) -> list[tuple[int, np.ndarray]]:
     """``x``, of at most 18 bits, as parts of at most 10 bits, each with its shift; x itself if it is one."""
     return [(0, x)] if largest(x) < 1 << 10 else [(8, x >> 8), (0, x & 255)]
-
-
-def largest(x: np.ndarray) -> int:
-    """The largest |x|."""
-    return max(_ends(x, 0))
 
 
 _TOTALS = {"int32": _int32, "few_rows": _few_rows, "blocks": _blocks, "planes": _planes}
@@ -212,11 +127,6 @@ def signed(x: np.ndarray, zero_point: int) -> tuple[np.unsignedinteger, int]:
 def _every(stride: int, count: int) -> np.ndarray:
     """The multiples of ``stride``: where the rows of a matrix lie."""
     return np.arange(count) * stride
-
-
-def centred(x: np.ndarray, zero_point: ZeroPoint) -> np.ndarray:
-    """``x`` less its zero points (one, or an array that broadcasts), int32."""
-    return x.astype(np.int32) - np.asarray(zero_point, np.int32)
 
 
 def as_int16(x: np.ndarray, zero_point: ZeroPoint) -> np.ndarray:

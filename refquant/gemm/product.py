@@ -79,27 +79,27 @@ def multiply(a: np.ndarray, b: np.ndarray, za: ZeroPoint, zb: ZeroPoint, bias: n
 
 
 def _kernel(a, b, za, zb, bias, accumulator: Accumulator):
-    """``(kernel, why)``. Small products take the plain reference, whose code is at hand; others what `kernels` finds.
+    """``(kernel, why)``. Small products take the plain reference, whose code is at hand; others what `choice` finds.
 
     The reference takes a row at a time, so one of many rows is not small.
     """
     if a.shape[0] <= 64 and a.shape[0] * b.size < 1 << 15:
         return _plain, "reference: the product is small"
-    kernels = _kernels()
+    choice, kernels = _compiled()
     if kernels.NOT_COMPILED:
         return _plain, "reference: nothing is compiled"
-    chosen = kernels.choice(a, b, za, zb, bias, accumulator)
+    chosen = choice.choice(a, b, za, zb, bias, accumulator)
     if chosen.kernel == "running" and accumulator.overflow == "error":
         return _plain, f"reference: partial sums may reach {chosen.bound}, each is looked at"
     return kernels.multiply, chosen
 
 
 @functools.cache
-def _kernels():
-    """The compiled kernels, which import Numba."""
-    from refquant.gemm import kernels
+def _compiled():
+    """What chooses a compiled kernel, and the kernels: they import Numba."""
+    from refquant.gemm import choice, kernels
 
-    return kernels
+    return choice, kernels
 
 
 def _plain(a, b, za, zb, bias, accumulator, chosen):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refquant.gemm import kernels, matmul, path, reference_matmul
+from refquant.gemm import choice, kernels, matmul, path, reference_matmul
 from refquant.integers import Accumulator
 
 POLICIES = ("wrap", "saturate_final", "saturate_running")
@@ -23,7 +23,7 @@ def both(a, b, za, zb, bias, accumulator):
     bias = np.broadcast_to(np.asarray(bias, np.int64), b.shape[1])
     za = za if isinstance(za, int) else np.asarray(za).reshape(-1, 1)
     plain = reference_matmul(a.astype(np.int64), b.astype(np.int64), za, zb, bias, accumulator)
-    chosen = kernels.choice(a, b, za, zb, bias, accumulator)
+    chosen = choice.choice(a, b, za, zb, bias, accumulator)
     return kernels.multiply(a, b, za, zb, bias, accumulator, chosen), plain
 
 
