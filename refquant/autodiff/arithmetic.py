@@ -1,7 +1,4 @@
-"""Element by element, with broadcasting; and changes of shape.
-
-A broadcast input's gradient is summed, in a fixed order, back to its own shape.
-"""
+"""Element by element, with broadcasting (its gradient is summed back in a fixed order); and changes of shape."""
 from __future__ import annotations
 
 import math
@@ -16,7 +13,11 @@ from refquant.reals.large import large
 
 @Op
 def add(x, y):
-    """``x + y``."""
+    """``x + y``, any shapes that broadcast; backward: its derivative.
+
+    Raises ValueError for shapes that do not, TypeError for a Fixed.
+
+    Source: IEEE 754 float64; NumPy's broadcasting."""
     return x + y
 
 
@@ -27,7 +28,11 @@ def add_backward(g, out, x, y):
 
 @Op
 def subtract(x, y):
-    """``x - y``."""
+    """``x - y``, any shapes that broadcast; backward: its derivative.
+
+    Raises what `add` does.
+
+    Source: as for `add`."""
     return x - y
 
 
@@ -38,7 +43,11 @@ def subtract_backward(g, out, x, y):
 
 @Op
 def multiply(x, y):
-    """``x * y``."""
+    """``x * y``, any shapes that broadcast; backward: its derivative.
+
+    Raises what `add` does.
+
+    Source: as for `add`."""
     return x * y
 
 
@@ -49,7 +58,11 @@ def multiply_backward(g, out, x, y):
 
 @Op
 def divide(x, y):
-    """``x / y``."""
+    """``x / y``, any shapes that broadcast, IEEE 754's inf or NaN where y is 0; backward: its derivative.
+
+    Raises what `add` does.
+
+    Source: as for `add`."""
     return x / y
 
 
@@ -60,7 +73,11 @@ def divide_backward(g, out, x, y):
 
 @Op
 def relu(x):
-    """``x`` where it is positive, else 0; the gradient at 0 is 0."""
+    """``x``, any shape, where it is positive, else 0 (NaN stays); backward: its derivative, at 0 (and NaN) taken as 0.
+
+    Raises TypeError for a Fixed.
+
+    Source: ONNX Relu; at 0 as torch."""
     if large(x):
         from refquant.autodiff import relu_kernels  # imports Numba
 
@@ -79,7 +96,11 @@ def relu_backward(g, out, x):
 
 @Op
 def relu6(x):
-    """``x`` limited to [0, 6]; the gradient at 0 and at 6 is 0."""
+    """``x``, any shape, limited to [0, 6] (NaN stays); backward: its derivative, at 0 and at 6 (and NaN) taken as 0.
+
+    Raises TypeError for a Fixed.
+
+    Source: torch's ReLU6, at its ends too."""
     return np.where(x <= 0, 0.0, np.where(x >= 6, 6.0, x))
 
 
@@ -90,7 +111,12 @@ def relu6_backward(g, out, x):
 
 @Op
 def prelu(x, slope):
-    """``x`` where it is positive, else ``slope * x``. x [B, C, ...], slope [C] or one number; at 0 the slope counts."""
+    """``x`` [B, C, ...] where it is positive, else ``slope * x``, slope [C] or one number; backward: its derivative,
+    that of ``slope * x`` at 0.
+
+    Raises ValueError for a slope of another shape, TypeError for a Fixed.
+
+    Source: He 2015, PReLU; at 0 as torch."""
     return np.where(x > 0, x, _per_channel(slope, x) * x)
 
 
@@ -103,7 +129,11 @@ def prelu_backward(g, out, x, slope):
 
 @Op
 def per_channel(v, x):
-    """``v`` [C] as one value for each channel of ``x`` [B, C, ...], shaped to broadcast against it."""
+    """``v`` [C], or one number, shaped to broadcast against ``x`` [B, C, ...]; backward: v's derivative (x has none).
+
+    Raises ValueError for a v of another shape, TypeError for a Fixed.
+
+    Source: refquant's own: NumPy would broadcast along the last axis."""
     return _per_channel(v, x)
 
 
@@ -114,7 +144,11 @@ def per_channel_backward(g, out, v, x):
 
 @Op
 def reshape(x, *, shape):
-    """``x`` in another shape, in C order; one size may be -1."""
+    """``x``, any shape, in another ``shape``, in C order; one size may be -1; backward: its derivative.
+
+    Raises ValueError for a shape of another size, TypeError for a Fixed.
+
+    Source: NumPy's reshape."""
     return x.reshape(shape)
 
 
@@ -125,7 +159,11 @@ def reshape_backward(g, out, x, *, shape):
 
 @Op
 def flatten(x):
-    """[B, ...] as [B, -1]."""
+    """``x`` [B, ...] as [B, -1]; backward: its derivative.
+
+    Raises TypeError for one number, or a Fixed.
+
+    Source: ONNX Flatten, axis 1."""
     return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
@@ -136,7 +174,12 @@ def flatten_backward(g, out, x):
 
 @Op
 def pixel_shuffle(x, *, factor):
-    """[B, C r^2, H, W] as [B, C, H r, W r], r = ``factor``: channel c r^2 + i r + j goes to place (i, j) of a block."""
+    """``x`` [B, C r^2, H, W] as [B, C, H r, W r], r = ``factor``: channel c r^2 + i r + j goes to place (i, j) of a
+    block; backward: its derivative.
+
+    Raises ValueError for channels that are no multiple of r^2, TypeError for a Fixed.
+
+    Source: Shi 2016; ONNX DepthToSpace, mode CRD."""
     b, c, h, w = x.shape
     if c % factor**2:
         raise ValueError(f"x has {c} channels: expected a multiple of factor^2 = {factor**2}")
@@ -153,7 +196,11 @@ def pixel_shuffle_backward(g, out, x, *, factor):
 
 @Op
 def sum_all(x):
-    """The sum of all elements, in a fixed order."""
+    """The sum of all elements of ``x`` (any shape), one number, in the order of `total`; backward: its derivative.
+
+    Raises TypeError for a Fixed.
+
+    Source: refquant's own order (`refquant.reals.total`)."""
     return total(x)
 
 
@@ -164,7 +211,11 @@ def sum_all_backward(g, out, x):
 
 @Op.taking_fixed
 def dequantize(x):
-    """The reals that a Fixed stands for."""
+    """The reals that ``x``, a Fixed or a sum of them (any shape), stands for; backward: the derivative by these reals.
+
+    Raises nothing of its own.
+
+    Source: ONNX DequantizeLinear, in float64."""
     return reals(x)
 
 
@@ -175,10 +226,13 @@ def dequantize_backward(g, out, x):
 
 @Op
 def quantize_gradient(x, *, quantizer):
-    """``x`` itself; on the way back the gradient takes the values that ``quantizer`` gives it.
+    """``x``, any shape, itself; backward: the derivative of that, in the values that ``quantizer`` gives it.
 
-    quantizer : a function of the gradient that returns a Fixed (or an array).
-    """
+    quantizer : a function of the gradient, of x's shape, that returns a Fixed (or an array).
+
+    Raises TypeError for a Fixed.
+
+    Source: Banner 2018 and Kim 2024, the authors' code: the gradient is quantized at a layer's output."""
     return x
 
 

@@ -21,8 +21,19 @@ def gradient_errors(op: Op, *inputs, wrt: Sequence[int] | None = None, of: Calla
                     g=None, **params) -> list[float]:
     """For each input (or each of ``wrt``), the largest difference between the rule's gradient and the measured one.
 
-    g : the output's gradient; a fixed pattern of different values unless given.  h : half the difference's width.
+    op : the `Op` to check.
+    inputs : reals, any shapes; copied as float64.
+    wrt : which inputs, by number; all unless given.
     of : the function of the inputs whose derivative the rule gives; the op's forward unless given.
+    h : half the difference's width.
+    g : the output's gradient, of its shape; a fixed pattern of different values unless given.
+    params : the op's.
+
+    Returns a list of floats.
+
+    Raises AssertionError for an op without a rule, or a rule that gives no gradient or one of another shape.
+
+    Source: central differences, their own error of order h^2; ``of`` serves G-STE (Liu 2022) and stochastic rounding.
     """
     inputs = tuple(np.array(x, np.float64) for x in inputs)
     function = of or (lambda *values: op.forward(*values, **params))

@@ -1,16 +1,9 @@
-"""Reverse-mode differentiation of functions of arrays and of integer tensors.
-
-An `Op` is a function with its backward rule beside it. Applied to `Tensor`s it gives a Tensor that remembers the op and
-its inputs; `gradients` walks that graph backward. Rules are stateless and nothing is stored on a tensor, so one graph
-can be asked as often as one likes.
+"""Reverse-mode differentiation: an `Op` applied to `Tensor`s gives a Tensor; `gradients` walks their graph backward.
 
     @Op
-    def square(x):
-        return x * x
-
+    def square(x): return x * x
     @square.def_backward
-    def square_backward(g, out, x):
-        return 2 * x * g,
+    def square_backward(g, out, x): return 2 * x * g,
 """
 from __future__ import annotations
 
@@ -23,16 +16,20 @@ import numpy as np
 from refquant.autodiff.values import INTEGER, as_value
 
 OPS: dict[str, Op] = {}
+"""Every op by its name. Source: refquant's own, so that tests reach all of them."""
 
 
 class Op:
-    """A function of values and its backward rule.
+    """A function of values and its backward rule, both stateless.
 
-    ``forward(*inputs, **params)`` : the inputs are float64 arrays, or None, and for an op `taking_fixed` also Fixed;
-        the result is an array or Fixed. Called with at least one Tensor it returns a Tensor, else the bare result.
-    ``backward(g, out, *inputs, **params)`` : for each input its gradient, an array of the input's shape (for a Fixed:
-        with respect to its value), or None for an input that has none. ``g`` is the gradient of ``out``.
-    """
+    forward : ``forward(*inputs, **params)`` of float64 arrays of any shape, or None, with ``takes_fixed`` also Fixed;
+        it returns an array or Fixed. Called with at least one Tensor the op returns a Tensor, else the bare result.
+    backward : ``backward(g, out, *inputs, **params)``, set by `def_backward`: for each input its gradient, of its shape
+        (for a Fixed: with respect to its value), or None for one that has none. ``g`` is the gradient of ``out``.
+
+    Raises ValueError for a name taken; called, TypeError for a Fixed it does not take, or a Tensor among params.
+
+    Source: HIPS autograd's table of derivatives, rules beside functions."""
 
     def __init__(self, forward: Callable, takes_fixed: bool = False):
         functools.update_wrapper(self, forward)
@@ -65,7 +62,11 @@ class Op:
 
 
 class Tensor:
-    """A value, float64 or Fixed, and how it was made: the op, its inputs, their values, its parameters."""
+    """A ``value``, float64 (any shape) or Fixed, and how it was made: ``op``, ``inputs``, their ``values``, ``params``.
+
+    Raises ValueError or TypeError, from NumPy, for a value of no numbers.
+
+    Source: refquant's own: nothing is stored on a tensor later, so one graph can be asked as often as one likes."""
 
     def __init__(self, value, op: Op | None = None, inputs: Sequence = (), values: Sequence = (),
                  params: dict[str, Any] | None = None):
@@ -96,12 +97,14 @@ class Tensor:
 
 
 def gradients(out: Tensor, wrt: Iterable[Tensor], g=None, watched: Iterable = ()) -> list[np.ndarray]:
-    """The gradients of ``out`` with respect to ``wrt``, zeros where it does not depend on it; they may share memory.
+    """The gradients of ``out`` by each of ``wrt`` (any shape), 0 where it does not depend on it; they may share memory.
 
     g : the gradient of a later scalar with respect to ``out``, of its shape; 1 unless given, for a scalar ``out``.
     watched : (result of an op, function) pairs: the function is given its gradient, where it has one, when it is known.
-    Raises ValueError for a shape that does not fit, or a rule that returns one.
-    """
+
+    Raises ValueError for a shape that does not fit, a rule that returns one, or an op without a rule.
+
+    Source: reverse accumulation (Linnainmaa 1970), along each path once."""
     wrt, see = list(wrt), {id(x): function for x, function in watched}
     wanted = {id(x) for x in wrt}
     g = np.ones(()) if g is None and out.shape == () else np.asarray(np.nan if g is None else g, np.float64)

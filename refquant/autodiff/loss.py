@@ -13,7 +13,17 @@ from refquant.reals import exp, log_softmax, mean, total
 
 @Op
 def softmax_cross_entropy(x, targets):
-    """The cross-entropy of logits ``x`` [B, C] with target probabilities [B, C] (`one_hot`, or a teacher's softmax)."""
+    """The cross-entropy of logits with target probabilities, one number: the mean over the batch.
+
+    x : logits [B, C].
+    targets : [B, C], `one_hot` or a teacher's softmax; their rows need not add up to 1.
+
+    Backward: its derivative, with respect to x and to targets.
+
+    Raises ValueError for other shapes, or nothing in them; TypeError for a Fixed.
+
+    Source: ONNX SoftmaxCrossEntropyLoss (mean) for one-hot targets; Liu 2022, the authors' code, for soft ones.
+    """
     if x.ndim != 2 or targets.shape != x.shape or x.size == 0:
         raise ValueError(f"x has shape {x.shape} and targets {targets.shape}: expected [B, C] both, none of them 0")
     return -total(targets * log_softmax(x)) / len(x)
@@ -28,7 +38,16 @@ def softmax_cross_entropy_backward(g, out, x, targets):
 
 @Op
 def mean_squared_error(x, targets):
-    """The mean of ``(x - targets)^2`` over all elements."""
+    """The mean of ``(x - targets)^2`` over all elements, one number.
+
+    x, targets : reals of one shape, any.
+
+    Backward: its derivative, with respect to both.
+
+    Raises ValueError for two shapes, or nothing to average; TypeError for a Fixed.
+
+    Source: torch's mse_loss, summed in the order of `refquant.reals.total`.
+    """
     if targets.shape != x.shape:
         raise ValueError(f"targets has shape {targets.shape}: expected x's, {x.shape}")
     difference = x - targets
@@ -42,9 +61,15 @@ def mean_squared_error_backward(g, out, x, targets):
 
 
 def one_hot(labels, classes: int, smoothing: float = 0.0) -> np.ndarray:
-    """Target probabilities [B, classes] of integer labels [B]: 1 - smoothing on the label, and smoothing shared by all.
+    """Target probabilities [B, classes]: 1 - smoothing on the label, and smoothing shared by all.
 
-    Raises ValueError for a label outside 0..classes-1 or smoothing outside [0, 1].
+    labels : integers [B], 0..classes-1.
+    classes : how many.
+    smoothing : 0 to 1.
+
+    Raises ValueError for what are no integers [B], a label outside 0..classes-1, or smoothing outside [0, 1].
+
+    Source: label smoothing of Szegedy 2016.
     """
     labels = np.asarray(labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
@@ -57,5 +82,12 @@ def one_hot(labels, classes: int, smoothing: float = 0.0) -> np.ndarray:
 
 
 def softmax(x) -> np.ndarray:
-    """Probabilities [..., C] of logits."""
+    """Probabilities [..., C] of logits.
+
+    x : reals [..., C], C >= 1.
+
+    Raises ValueError where there is no last axis, or it is empty.
+
+    Source: ONNX Softmax over the last axis, as the `exp` of `log_softmax`.
+    """
     return exp(log_softmax(np.asarray(x, np.float64)))

@@ -29,9 +29,21 @@ AUTHORS_FACTOR = 0.5 * 0.35 * (1 + float(np.sqrt(np.pi * float(log(4.0)))))
 
 @Op
 def batch_norm(x, gamma, beta, *, eps=1e-5, statistics=None):
-    """Batch norm with the batch's own statistics; gamma, beta [C].
+    """Batch norm with the batch's own statistics, a channel at a time, float64 of x's shape:
 
-    statistics : what `batch_statistics` says of ``x``, from whoever has asked it already.
+        gamma (x - mu) / D + beta,  D = sqrt(mean((x - mu)^2) + eps)
+
+    x : reals [B, C] or [B, C, H, W].
+    gamma, beta : [C].
+    eps : under the root, beside the variance.
+    statistics : what `refquant.autodiff.normalization.batch_statistics` says of ``x``, from whoever has asked already.
+
+    Backward: its derivative, statistics included (given ones are still taken as functions of x).
+
+    Raises ValueError for an x of fewer dimensions or without values, or a shape that does not fit; TypeError for a
+    Fixed.
+
+    Source: Ioffe 2015, with the variance divided by n, as ONNX BatchNormalization in training mode.
     """
     mu, width = statistics or batch_statistics(x, eps)
     return _normalized(x, mu, width, gamma, beta)
@@ -53,12 +65,27 @@ def batch_norm_backward(g, out, x, gamma, beta, *, eps=1e-5, statistics=None):
 
 @Op
 def range_batch_norm(x, gamma, beta, *, eps=1e-5, chunks=1, factor=1.0, quantize_scale=None, statistics=None):
-    """Range BN with the batch's own statistics; gamma, beta [C].
+    """Range BN with the batch's own statistics, a channel of n values at a time, float64 of x's shape:
 
-    eps : the paper has none (0); a channel of one value needs it.  chunks : must divide the values a channel, and
-    leave each chunk two or more.  factor : 1 in the paper, `AUTHORS_FACTOR` in the authors' code.
+        gamma (x - mu) / D + beta,  D = factor C(n) (max x - min x) + eps,  C(n) = 1 / sqrt(2 ln n)
+
+    With K chunks D = factor C(n/K) (mean of the chunks' max - mean of their min) + eps.
+
+    x : reals [B, C] or [B, C, H, W].
+    gamma, beta : [C].
+    eps : the paper has none (0); a channel whose values are all equal needs it.
+    chunks : must divide the values a channel, and leave each chunk two or more.
+    factor : 1 in the paper, `refquant.autodiff.normalization.AUTHORS_FACTOR` (0.54) in the authors' code.
     quantize_scale : a function of 1 / D [C] that returns the reals to use in its place (the authors' 8-bit scale).
-    statistics : what `range_statistics` says of ``x``, from whoever has asked it already.
+    statistics : what `refquant.autodiff.normalization.range_statistics` says of ``x``, from whoever has asked already.
+
+    Backward: its derivative, at the first of equal extremes; straight through quantize_scale.
+
+    Raises ValueError for chunks that do not divide the values or leave one value each, for an x of fewer dimensions,
+    or a shape that does not fit; TypeError for a Fixed.
+
+    Source: Banner 2018, eq. 1 and 2; the gradient is derived (sec. 7 gives that of max and min). The authors' code has
+    chunks=16, eps=1e-5 and its own factor.
     """
     mu, scale = statistics or range_statistics(x, eps, chunks, factor)
     used = scale if quantize_scale is None else quantize_scale(scale)

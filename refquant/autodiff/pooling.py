@@ -16,7 +16,21 @@ from refquant.reals.large import large
 
 @Op
 def max_pool(x, *, size, stride=None):
-    """The largest of each window of ``size`` x ``size``, ``stride`` (its size unless given) apart, no padding."""
+    """The largest of each window of ``size`` x ``size``, ``stride`` (its size unless given) apart, no padding.
+
+    x : reals [B, C, H, W].
+    size : 1 to the smaller of H and W.
+    stride : 1 or more; windows may overlap.
+
+    Returns [B, C, OH, OW]; places that no whole window covers are left out; NaN where a window holds one.
+
+    Backward: its derivative, at the first place that holds the largest.
+
+    Raises ValueError for a window that does not fit, a stride below 1, or an x of other dimensions; TypeError for a
+    Fixed.
+
+    Source: ONNX MaxPool without padding; the first of equals as in torch.
+    """
     windows = _windows(x, size, stride)
     if large(x):
         from refquant.autodiff import pooling_kernels  # imports Numba
@@ -38,7 +52,18 @@ def max_pool_backward(g, out, x, *, size, stride=None):
 
 @Op
 def average_pool(x, *, size, stride=None):
-    """The mean of each window of ``size`` x ``size``, ``stride`` (its size unless given) apart, no padding."""
+    """The mean of each window of ``size`` x ``size``, ``stride`` (its size unless given) apart, no padding.
+
+    x, size, stride : as for `max_pool`; x [B, C, H, W].
+
+    Returns [B, C, OH, OW].
+
+    Backward: its derivative.
+
+    Raises what `max_pool` does.
+
+    Source: ONNX AveragePool without padding, summed in the order of `refquant.reals.total`.
+    """
     return mean(_windows(x, size, stride), axis=(4, 5))
 
 
@@ -49,7 +74,14 @@ def average_pool_backward(g, out, x, *, size, stride=None):
 
 @Op
 def global_average_pool(x):
-    """[B, C, H, W] to [B, C]: the mean over all places."""
+    """The mean over all places of ``x`` [B, C, H, W], as [B, C].
+
+    Backward: its derivative.
+
+    Raises ValueError for an x of fewer dimensions or without places, TypeError for a Fixed.
+
+    Source: ONNX GlobalAveragePool, but without the last two axes; summed in the order of `refquant.reals.total`.
+    """
     return mean(x, axis=(2, 3))
 
 

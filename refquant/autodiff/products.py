@@ -37,7 +37,17 @@ from refquant.integers.fixed import along
 
 @dataclass(frozen=True)
 class Call:
-    """One integer product: which, of what, with which sums (a Fixed of the accumulator's format)."""
+    """One integer product: which, of what, with which sums.
+
+    operation : gemm.forward, gemm.dx, gemm.dw, conv.forward, conv.dx or conv.dw.
+    a, b : the `Fixed` operands, in the order of the product: [M, K] and [K, N], or images and kernels of four axes.
+    accumulators : the sums, a `Fixed` of the accumulator's format, in the product's shape.
+    geometry : of a convolution, else None.
+
+    Raises nothing of its own.
+
+    Source: refquant's own, the entry of a trace (`recorded`).
+    """
 
     operation: str  # gemm.forward, gemm.dx, gemm.dw, conv.forward, conv.dx, conv.dw
     a: Fixed
@@ -53,7 +63,12 @@ _calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
 
 @contextlib.contextmanager
 def recorded() -> Iterator[list[Call]]:
-    """The integer products made while the ``with`` block runs, in order: a trace. An inner block keeps its own."""
+    """The integer products made while the ``with`` block runs, in order, a list of `Call`; an inner block has its own.
+
+    Raises nothing of its own.
+
+    Source: refquant's own, so that a training step can be checked product by product.
+    """
     calls: list[Call] = []
     token = _calls.set(calls)
     try:
@@ -64,7 +79,19 @@ def recorded() -> Iterator[list[Call]]:
 
 @Op.taking_fixed
 def matmul(a, b, *, input_gradient=None, weight_gradient=None):
-    """``a`` [M, K] times ``b`` [K, N]; the gradient quantizers are for a's gradient and for b's."""
+    """``a`` [M, K] times ``b`` [K, N], float64 [M, N]; an integer product where both are Fixed.
+
+    a, b : reals, Fixed, or sums of Fixed; a per tensor or per row, b per tensor or per column, not both per channel.
+    input_gradient, weight_gradient : the gradient quantizers, for a's gradient and for b's: functions of the output
+        gradient [M, N] that return a Fixed, a sum of Fixed, or reals; None leaves it real.
+
+    Backward: the derivative of the product of the values, of the output gradient as its quantizers give it.
+
+    Raises ValueError for shapes that do not fit, operands above 16 bits, sums that 64 bits might not hold, or a scale
+    along a contraction: of this product, or of an integer product in the backward, which wants operands per tensor.
+
+    Source: Banner 2018, eq. 5-7; two different quantizers are its gradient bifurcation (sec. 4).
+    """
     return _matmul("gemm.forward", a, b)
 
 
@@ -76,7 +103,19 @@ def matmul_backward(g, out, a, b, *, needed=BOTH, input_gradient=None, weight_gr
 
 @Op.taking_fixed
 def linear(x, w, *, input_gradient=None, weight_gradient=None):
-    """``x`` [B, in] times the transpose of ``w`` [out, in] (per tensor, or per output: axis 0)."""
+    """``x`` [B, in] times the transpose of ``w`` [out, in], float64 [B, out]; an integer product where both are Fixed.
+
+    x : reals, Fixed, or a sum of Fixed; per tensor.
+    w : likewise; per tensor, or per output: axis 0 (a zero point for each output only if input_gradient gives reals).
+    input_gradient, weight_gradient : functions of the output gradient [B, out], as for `matmul`; with a scale for each
+        output the former is given ``g`` of `moved_scale`.
+
+    Backward: as for `matmul`.
+
+    Raises what `matmul` does.
+
+    Source: as for `matmul`; the moved scale is refquant's own.
+    """
     return _matmul("gemm.forward", x, _turned(w))
 
 
@@ -89,7 +128,21 @@ def linear_backward(g, out, x, w, *, needed=BOTH, input_gradient=None, weight_gr
 
 @Op.taking_fixed
 def conv(x, w, *, geometry=DENSE, input_gradient=None, weight_gradient=None):
-    """``x`` [B, C, H, W] convolved with ``w`` [O, C/groups, KH, KW] (per tensor, or per output channel: axis 0)."""
+    """``x`` [B, C, H, W] convolved with ``w`` [O, C/groups, KH, KW], as float64 [B, O, OH, OW].
+
+    Where both are Fixed it is an integer product.
+
+    x : reals, Fixed, or a sum of Fixed; per tensor.
+    w : likewise; per tensor, or per output channel: axis 0 (a zero point for each only if input_gradient gives reals).
+    geometry : how the kernel moves.
+    input_gradient, weight_gradient : functions of the output gradient [B, O, OH, OW], as for `linear`.
+
+    Backward: as for `matmul`.
+
+    Raises what `matmul` does, and ValueError for a kernel that does not fit.
+
+    Source: as for `linear`, with ONNX Conv's geometry.
+    """
     terms = int(np.prod(w.shape[1:]))
     return _product("conv.forward", x, w, geometry,
                     lambda p, q: conv_fixed(p, q, geometry, accumulator=exact_accumulator(p, q, terms)),
@@ -114,7 +167,15 @@ def conv_backward(g, out, x, w, *, needed=BOTH, geometry=DENSE, input_gradient=N
 
 
 def moved_scale(g: np.ndarray, w) -> tuple[np.ndarray, Any]:
-    """``(g s, w / s)`` for a Fixed ``w`` with a scale ``s`` per output (its axis 0, g's axis 1); else both as given."""
+    """``(g s, w / s)`` for a Fixed ``w`` with a scale ``s`` per output (its axis 0, g's axis 1); else both as given.
+
+    g : reals [B, O, ...].
+    w : Fixed [O, ...], or reals.
+
+    Raises ValueError for a g that does not broadcast against the scales.
+
+    Source: refquant's own: a scale per output cannot be taken out of a sum over outputs.
+    """
     if not scale_per_output(w):
         return g, w
     return g * along(np.asarray(w.scale), 1, g.ndim), Fixed(w.codes, 1.0, w.format, w.zero_point, w.axis)

@@ -16,7 +16,14 @@ from refquant.integers import Fixed, IntFormat
 
 @dataclass(frozen=True, eq=False)
 class FixedSum:
-    """A tensor whose value is the sum of Fixed tensors of one shape."""
+    """A tensor whose value is the sum of Fixed tensors of one shape.
+
+    parts : the `Fixed`, any shape, one or more.
+
+    Raises ValueError for no part, or parts of different shapes.
+
+    Source: refquant's own, for the quantizer of Banner 2018's released code: a real number is added to each element.
+    """
 
     parts: tuple[Fixed, ...]
 
@@ -27,6 +34,7 @@ class FixedSum:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape of each part."""
         return self.parts[0].shape
 
     @property

@@ -1,5 +1,7 @@
 """Integer matrix products, exact in any accumulator; convolution and its gradients as such products.
 
+The modules:
+
     product, reference          the matrix product: its entry point, its definition
     choice, kernels             the bound that proves a compiled kernel exact; the kernels
     blocked, packing, tile      the fast product: blocks, words, registers;  few_rows: of one or two rows

@@ -35,9 +35,10 @@ class Choice(NamedTuple):
     kernel: str
     bound: int
     terms: int = BLOCK  # of a block
+    quads: bool = False  # whether an instruction multiplies four bytes a lane, or two 16-bit numbers
 
     def __str__(self) -> str:
-        names = {"int32": f"int32, by {'quads of bytes' if QUADS else 'pairs'}",
+        names = {"int32": f"int32, by {'quads of bytes' if self.quads else 'pairs'}",
                  "blocks": f"int64, in blocks of {self.terms} terms", "planes": "int64, by planes of 8 bits"}
         return f"{names.get(self.kernel, self.kernel)}: no partial sum exceeds {self.bound}"
 
@@ -50,17 +51,20 @@ def choice(a: np.ndarray, b: np.ndarray, za: ZeroPoint, zb: ZeroPoint, bias: np.
         if chosen is not None:
             return chosen
     start = 0 if bias is None else int(np.abs(bias).max(initial=0))
-    few = len(a) <= FEW_ROWS and a.itemsize == b.itemsize == 1 and type(za) is type(zb) is int
-    return _choice(_ends(a, za), _ends(b, zb), a.shape[1], start, few, accumulator)
+    in_bytes = a.itemsize == b.itemsize == 1 and type(za) is type(zb) is int
+    few = in_bytes and len(a) <= FEW_ROWS
+    chosen = _choice(_ends(a, za), _ends(b, zb), a.shape[1], start, few, accumulator)
+    return chosen._replace(quads=QUADS and in_bytes)
 
 
 @functools.lru_cache(maxsize=256)
 def _by_type(a: np.dtype, b: np.dtype, rows: int, k: int, za: int, zb: int, accumulator: Accumulator) -> Choice | None:
     """The choice that holds for every matrix of these types, if that is a kernel in int32."""
     low_a, high_a, low_b, high_b = *RANGES[a], *RANGES[b]
-    few = rows <= FEW_ROWS and a.itemsize == b.itemsize == 1
+    in_bytes = a.itemsize == b.itemsize == 1
+    few = in_bytes and rows <= FEW_ROWS
     chosen = _choice((za - low_a, high_a - za), (zb - low_b, high_b - zb), k, 0, few, accumulator)
-    return chosen if chosen.kernel in ("int32", "few_rows") else None
+    return chosen._replace(quads=QUADS and in_bytes) if chosen.kernel in ("int32", "few_rows") else None
 
 
 def _choice(ends_a: tuple[int, int], ends_b: tuple[int, int], k: int, start: int, few: bool,

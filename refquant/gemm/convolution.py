@@ -28,10 +28,21 @@ Product = tuple[np.ndarray, np.ndarray]
 
 def conv(x: ArrayLike, w: ArrayLike, geometry: Geometry = DENSE, *, x_zero_point: int = 0, w_zero_point: ArrayLike = 0,
          bias: ArrayLike | None = None, accumulator: Accumulator = INT32_WRAP) -> Product:
-    """``(acc, overflowed)`` [B, O, OH, OW] of the convolution of ``x`` with ``w``.
+    """``(acc, overflowed)`` [B, O, OH, OW] of the convolution of ``x`` with ``w``, their zero points subtracted first:
 
-    x [B, C, H, W], w [O, C/groups, KH, KW], w_zero_point one integer or [O], bias [O]; operands, accumulator and
-    errors as in `matmul`.
+        y[b,o,p,q] = bias[o] + sum over c, i, j of x[b,c,h,v] * w[o,c,i,j]                 h, v: see `Geometry`
+
+    x : integers of at most 16 bits [B, C, H, W].
+    w : likewise [O, C/groups, KH, KW].
+    geometry : how the kernel moves; padding is the zero point and adds nothing.
+    x_zero_point : one integer of at most 16 bits.
+    w_zero_point : likewise, or one for each output channel [O].
+    bias : integers within int32 [O], in the accumulator before the first product.
+    accumulator : as for `matmul`; the products are added in the order of c, i, j.
+
+    Raises what `matmul` does, and ValueError for a kernel that does not fit the image or its channels.
+
+    Source: ONNX ConvInteger (zero points) and QLinearConv (bias); policies are refquant's own.
     """
     x, w = _operand(x, "x", x_zero_point), _operand(w, "w", w_zero_point)
     bias = check_bias(bias, len(w[0]))
@@ -49,7 +60,21 @@ def conv(x: ArrayLike, w: ArrayLike, geometry: Geometry = DENSE, *, x_zero_point
 
 def conv_input_gradient(g: ArrayLike, w: ArrayLike, size: tuple[int, int], geometry: Geometry = DENSE, *,
                         g_zero_point: int = 0, w_zero_point: int = 0, accumulator: Accumulator = INT32_WRAP) -> Product:
-    """``(acc, overflowed)`` [B, C, H, W]: what the output gradient ``g`` [B, O, OH, OW] says of x; size: (H, W)."""
+    """``(acc, overflowed)`` [B, C, H, W]: what the output gradient ``g`` says of x, zero points subtracted first:
+
+        dx[b,c,h,v] = sum over o, i, j of g[b,o,p,q] * w[o,c,i,j]                          h, v: see `Geometry`
+
+    g : integers of at most 16 bits [B, O, OH, OW].
+    w : likewise [O, C/groups, KH, KW].
+    size : (H, W).
+    geometry, accumulator : as for `conv`; products in the order of o, i, j.
+    g_zero_point : one integer of at most 16 bits.
+    w_zero_point : likewise, or one for each output channel [O].
+
+    Raises what `conv` does, and ValueError for a g that is not of the output's shape.
+
+    Source: Banner 2018, eq. 5-7, for a convolution: the derivative of `conv` with respect to its input.
+    """
     g, w = _operand(g, "g", g_zero_point), _operand(w, "w", w_zero_point)
     check_shapes((len(g[0]), w[0].shape[1] * geometry.groups, *size), w[0].shape, geometry, g[0].shape)
     fast = _fast(g[0].size * w[0][:1].size)
@@ -64,7 +89,20 @@ def conv_input_gradient(g: ArrayLike, w: ArrayLike, size: tuple[int, int], geome
 def conv_weight_gradient(x: ArrayLike, g: ArrayLike, kernel: tuple[int, int], geometry: Geometry = DENSE, *,
                          x_zero_point: int = 0, g_zero_point: int = 0,
                          accumulator: Accumulator = INT32_WRAP) -> Product:
-    """``(acc, overflowed)`` [O, C/groups, KH, KW]: what ``g`` [B, O, OH, OW] says of w; kernel: (KH, KW)."""
+    """``(acc, overflowed)`` [O, C/groups, KH, KW]: what the output gradient ``g`` says of w, less zero points:
+
+        dw[o,c,i,j] = sum over b, p, q of g[b,o,p,q] * x[b,c,h,v]                          h, v: see `Geometry`
+
+    x : integers of at most 16 bits [B, C, H, W].
+    g : likewise [B, O, OH, OW].
+    kernel : (KH, KW).
+    geometry, accumulator : as for `conv`; products in the order of b, p, q.
+    x_zero_point, g_zero_point : one integer each, of at most 16 bits.
+
+    Raises what `conv` does, and ValueError for a g that is not of the output's shape.
+
+    Source: Banner 2018, eq. 5-7, for a convolution: the derivative of `conv` with respect to its weight.
+    """
     x, g = _operand(x, "x", x_zero_point), _operand(g, "g", g_zero_point)
     shape = (g[0].shape[1], x[0].shape[1] // geometry.groups, *kernel)
     check_shapes(x[0].shape, shape, geometry, g[0].shape)
@@ -78,7 +116,16 @@ def conv_weight_gradient(x: ArrayLike, g: ArrayLike, kernel: tuple[int, int], ge
 
 
 def conv_bias_gradient(g: ArrayLike, *, g_zero_point: int = 0, accumulator: Accumulator = INT32_WRAP) -> Product:
-    """``(acc, overflowed)`` [O]: the sum of ``g`` [B, O, OH, OW] over images and positions."""
+    """``(acc, overflowed)`` [O]: the sum of ``g`` over images and positions in order.
+
+    g : integers of at most 16 bits [B, O, OH, OW].
+    g_zero_point : one integer of at most 16 bits.
+    accumulator : as for `matmul`.
+
+    Raises what `matmul` does, and ValueError for a g that has not four dimensions.
+
+    Source: the derivative of `conv` with respect to its bias.
+    """
     gradient = gather.channels_first(_centred(*_operand(g, "g", g_zero_point)))
     acc, overflowed = multiply(gradient, np.ones((gradient.shape[1], 1), np.int8), 0, 0, None, accumulator)
     return acc[:, 0], overflowed[:, 0]

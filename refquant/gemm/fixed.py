@@ -18,11 +18,18 @@ from refquant.integers.fixed import Fixed
 
 def matmul_fixed(a: Fixed, b: Fixed, *, bias: np.ndarray | None = None,
                  accumulator: Accumulator = INT32_WRAP) -> Fixed:
-    """``a @ b`` as accumulators: a Fixed of the accumulator's format, zero point 0.
+    """``a @ b`` as accumulators [M, N]: a `Fixed` of the accumulator's format, zero point 0.
 
-    a [M, K], per tensor or per row (axis 0). b [K, N], per tensor or per column (axis 1). Not both per channel: the
-    result carries one scale, or one a row or column.
-    Raises ValueError for a scale along the contraction; otherwise as `matmul`.
+    a : `Fixed` [M, K], per tensor or per row (axis 0).
+    b : `Fixed` [K, N], per tensor or per column (axis 1). Not both per channel: the result carries one scale, or one a
+        row or column.
+    bias : integers within int32 [N], in units of the result's scale, or None.
+    accumulator : as for `matmul`.
+
+    Raises ValueError for a scale or a zero point along the contraction, for both per channel, or for scales whose
+    product float64 does not hold; otherwise what `matmul` does.
+
+    Source: google/gemmlowp, doc/quantization.md: the scales multiply the integer sum.
     """
     _refuse_contraction(a, "a", 1)
     _refuse_contraction(b, "b", 0)
@@ -38,10 +45,16 @@ def matmul_fixed(a: Fixed, b: Fixed, *, bias: np.ndarray | None = None,
 
 def conv_fixed(x: Fixed, w: Fixed, geometry: Geometry = DENSE, *, bias: np.ndarray | None = None,
                accumulator: Accumulator = INT32_WRAP) -> Fixed:
-    """The convolution of x [B, C, H, W] (per tensor) with w [O, C/groups, KH, KW] (per tensor or per output channel).
+    """The convolution of ``x`` with ``w`` as accumulators [B, O, OH, OW]: a `Fixed`, zero point 0, one scale or [O].
 
-    Returns accumulators [B, O, OH, OW], zero point 0, per channel along axis 1 where w is.
-    Raises ValueError for a scale along the contraction (channels, kernel); otherwise as `conv`.
+    x : `Fixed` [B, C, H, W], per tensor.
+    w : `Fixed` [O, C/groups, KH, KW], per tensor or per output channel (axis 0).
+    geometry, bias, accumulator : as for `conv`; bias [O] in units of the result's scale.
+
+    Raises ValueError for a scale or a zero point along the contraction (channels, kernel) or the batch; otherwise what
+    `conv` does.
+
+    Source: as for `matmul_fixed`.
     """
     _refuse_channels(x, "x")
     for axis in (1, 2, 3):
@@ -54,9 +67,16 @@ def conv_fixed(x: Fixed, w: Fixed, geometry: Geometry = DENSE, *, bias: np.ndarr
 
 def conv_input_gradient_fixed(g: Fixed, w: Fixed, size: tuple[int, int], geometry: Geometry = DENSE, *,
                               accumulator: Accumulator = INT32_WRAP) -> Fixed:
-    """What the output gradient g [B, O, OH, OW] says of x [B, C, H, W], as accumulators; size: (H, W).
+    """What the output gradient ``g`` says of x, as accumulators [B, C, H, W]: a `Fixed`, zero point 0.
 
-    Both per tensor: the sum runs over w's output channels. Raises ValueError otherwise, and as `conv_input_gradient`.
+    g : `Fixed` [B, O, OH, OW], per tensor.
+    w : `Fixed` [O, C/groups, KH, KW], per tensor: the sum runs over its output channels.
+    size : (H, W).
+    geometry, accumulator : as for `conv_input_gradient`.
+
+    Raises ValueError for an operand per channel; otherwise what `conv_input_gradient` does.
+
+    Source: Banner 2018, eq. 5-7, for a convolution; the scales as in `matmul_fixed`.
     """
     _refuse_channels(g, "g")
     _refuse_channels(w, "w")
@@ -67,10 +87,16 @@ def conv_input_gradient_fixed(g: Fixed, w: Fixed, size: tuple[int, int], geometr
 
 def conv_weight_gradient_fixed(x: Fixed, g: Fixed, kernel: tuple[int, int], geometry: Geometry = DENSE, *,
                                accumulator: Accumulator = INT32_WRAP) -> Fixed:
-    """What g [B, O, OH, OW] says of w [O, C/groups, KH, KW], as accumulators; kernel: (KH, KW).
+    """What the output gradient ``g`` says of w, as accumulators [O, C/groups, KH, KW]: a `Fixed`, zero point 0.
 
-    Both per tensor: the sum runs over images and places, and g's channels share one zero point here.
-    Raises ValueError otherwise, and as `conv_weight_gradient`.
+    x : `Fixed` [B, C, H, W], per tensor.
+    g : `Fixed` [B, O, OH, OW], per tensor: its channels share one zero point here.
+    kernel : (KH, KW).
+    geometry, accumulator : as for `conv_weight_gradient`.
+
+    Raises ValueError for an operand per channel; otherwise what `conv_weight_gradient` does.
+
+    Source: Banner 2018, eq. 5-7, for a convolution; the scales as in `matmul_fixed`.
     """
     _refuse_channels(x, "x")
     _refuse_channels(g, "g")

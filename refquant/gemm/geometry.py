@@ -12,11 +12,17 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a kernel moves over an image.
+    """How a kernel moves over an image; output row p meets kernel row i at input row (columns alike)
+
+        h = p * stride - padding + i * dilation
 
     stride, dilation : (rows, columns), 1 or more; one integer stands for both.
     padding : (top, bottom, left, right), 0 or more; one integer for all, two for (rows, columns).
     groups : how many parts the channels are cut into; depthwise when it equals C.
+
+    Raises ValueError for what are no such integers. Arrays are images [B, C, H, W] and kernels [O, C/groups, KH, KW].
+
+    Source: ONNX Conv (strides, dilations, group); its pads are the same in another order: top, left, bottom, right.
     """
 
     stride: Any = 1
@@ -31,7 +37,10 @@ class Geometry:
             raise ValueError(f"groups = {self.groups!r}: expected 1 or more")
 
     def output_size(self, height: int, width: int, kernel: tuple[int, int]) -> tuple[int, int]:
-        """(OH, OW) of an image of this size, or a ValueError when the kernel does not fit into it."""
+        """(OH, OW) of an image of ``height`` x ``width`` under a ``kernel`` (KH, KW).
+
+        Raises ValueError when the kernel does not fit into the padded image.
+        """
         top, bottom, left, right = self.padding
         sizes = [(size + pads - d * (k - 1) - 1) // s + 1 for size, pads, d, k, s in
                  zip((height, width), (top + bottom, left + right), self.dilation, kernel, self.stride, strict=True)]

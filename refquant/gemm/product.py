@@ -29,15 +29,19 @@ def matmul(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_po
     Returns
     -------
     acc : [M, N] in the accumulator's dtype.
-    overflowed : booleans [M, N], as the accumulator's policy defines them (`refquant.integers.accumulator`).
+    overflowed : booleans [M, N], as the accumulator's policy defines them (`Accumulator`).
 
     Raises
     ------
+    TypeError
+        For operands, zero points or a bias that are not integers.
     ValueError
-        For shapes that do not fit, operands wider than 16 bits, or a zero point along the contraction, which does not
-        factor out of the sum.
+        For shapes that do not fit, operands or zero points wider than 16 bits, a bias outside int32, or a zero point
+        along the contraction, which does not factor out of the sum.
     OverflowError
         Under the policy "error".
+
+    Source: ONNX MatMulInteger, its zero points one a row of a or a column of b; bias and policies are refquant's own.
     """
     checked = _checked(a, b, a_zero_point, b_zero_point, bias)
     return multiply(*checked, accumulator)
@@ -45,7 +49,15 @@ def matmul(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_po
 
 def path(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_point: ArrayLike = 0,
          bias: ArrayLike | None = None, accumulator: Accumulator = INT32_WRAP) -> str:
-    """Which kernel `matmul` takes for these arguments, and the bound on every partial sum that makes it exact."""
+    """One line of text: the kernel that `matmul` takes, and the bound on every partial sum that makes it exact.
+
+    a, b : integers [M, K] and [K, N].
+    a_zero_point, b_zero_point, bias, accumulator : as for `matmul`.
+
+    Raises the TypeError and ValueError of `matmul`; nothing is multiplied, so nothing overflows.
+
+    Source: refquant's own (`refquant.gemm.choice`).
+    """
     return str(_kernel(*_checked(a, b, a_zero_point, b_zero_point, bias), accumulator)[1])
 
 
@@ -63,7 +75,17 @@ def _checked(a, b, a_zero_point, b_zero_point,
 
 def accumulator_bits(a: ArrayLike, b: ArrayLike, *, a_zero_point: ArrayLike = 0, b_zero_point: ArrayLike = 0,
                      bias: ArrayLike | None = None) -> int:
-    """The fewest bits of a signed accumulator that holds every partial sum of `matmul` of these operands."""
+    """The fewest bits of a signed accumulator that holds every partial sum of `matmul` of these operands.
+
+    a, b : integers [M, K] and [K, N].
+    a_zero_point, b_zero_point, bias : as for `matmul`.
+
+    Returns one number for the whole product; 1 where it has no elements.
+
+    Raises the TypeError and ValueError of `matmul`.
+
+    Source: refquant's own, `least_safe_bits` of each row.
+    """
     a, b, za, zb, bias = _checked(a, b, a_zero_point, b_zero_point, bias)
     a, b = a.astype(np.int64) - za, b.astype(np.int64) - zb
     bias = np.zeros(b.shape[1], np.int64) if bias is None else bias

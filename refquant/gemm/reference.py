@@ -12,7 +12,16 @@ from refquant.integers.accumulator import Accumulator
 
 
 def reference_matmul(a, b, a_zero_point, b_zero_point, bias, accumulator: Accumulator) -> tuple[np.ndarray, np.ndarray]:
-    """``(acc, overflowed)`` [M, N]; a int64 [M, K], b int64 [K, N], zero points [M, 1] and [N], bias [N], all int64."""
+    """``(acc, overflowed)`` [M, N]: the definition, one row of products at a time; as `matmul` returns them.
+
+    a, b : int64 [M, K] and [K, N], as everything here: arguments are not checked.
+    a_zero_point, b_zero_point, bias : [M, 1], [N] and [N], or one number, 0 for none.
+    accumulator : as for `matmul`.
+
+    Raises what `Accumulator.sum` does: ValueError when partial sums could leave int64, OverflowError under "error".
+
+    Source: ONNX MatMulInteger, as `matmul`.
+    """
     a, b = a - a_zero_point, b - b_zero_point
     acc = np.empty((a.shape[0], b.shape[1]), accumulator.format.dtype)
     overflowed = np.empty(acc.shape, bool)

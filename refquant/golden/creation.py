@@ -27,15 +27,25 @@ Progress = Callable[[str, int], None]
 def create(out: Path | str, groups: tuple[str, ...] = (), level: int = 1, seed: int = 0, exports: tuple[str, ...] = (),
            word: int | None = None, progress: Progress = lambda op, total: None, *, seeds: int = 1, workers: int = 1,
            scheduler: str | None = None) -> Suite:
-    """Create the suite ``out`` of these ``groups`` (all of them when none is named).
+    """Create the suite ``out`` of these ``groups`` (all of them when none is named), and open it: a `Suite`.
 
-    level : 1, 2 or 3.  seed, seeds : the cases of this seed, and of as many as follow it; all below 2^64.  exports :
-    formats of `refquant.golden.export`.  word : 32, 64 or 128 bits a line of a .mem file, else one element a line.
+    out : a directory that is not there yet.
+    groups : "gemm", "conv", ...: `refquant vectors create --help` lists them.
+    level : 1, 2 or 3: how many cases, and how large their tensors [any shape].
+    seed, seeds : the cases of this seed, and of as many as follow it; all below 2^64.
+    exports : formats of `refquant.golden.export`: mem, c, bin, npz, tv, onnx.
+    word : 32, 64 or 128 bits a line of a .mem file, else one element a line.
     progress : called with the operation's name and its number of cases before them, then with (name, 0) after each.
-    workers : how many processes make the cases, 1: this one.  scheduler : the address of a Dask scheduler whose workers
-    make them instead. The suite's bytes depend on neither.
+    workers : how many processes make the cases, 1: this one.
+    scheduler : the address of a Dask scheduler whose workers make them instead.
 
-    Raises GoldenError when ``out`` exists, a group or format is unknown, or the disk refuses.
+    The suite's bytes depend on neither ``workers`` nor ``scheduler``.
+    A create that was interrupted leaves ``<out>.partial``; the same arguments go on from there.
+
+    Raises GoldenError when ``out`` exists, a group or format is unknown, a number is outside its limits, an interrupted
+    create had other arguments, a package is missing, or the disk refuses.
+
+    Source: refquant's own: each answer by two implementations, which must agree. A case.json says what is computed.
     """
     out = Path(out)
     chosen = _operations(groups)

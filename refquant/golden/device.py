@@ -25,12 +25,17 @@ from refquant.golden.vector import Vector
 
 @dataclass(frozen=True)
 class Case:
-    """What a Python device is given.
+    """What a Python device is given: one golden case without its answers.
 
-    op : "gemm.dw".  attrs : the case's attributes.  inputs : arrays by name, "in_" left off ("a", "rbits_y").
-    outputs : for each name that must be answered, its shape and dtype.  id : the case's name.
+    op : "gemm.dw".  attrs : the case's attributes.  id : the case's name.
+    inputs : arrays by name, "in_" left off ("a", "rbits_y"), any shape; copies, which a device may write to.
+    outputs : for each name that must be answered, its shape and dtype: {"y": ((10, 12), "int32")}.
     intermediates : the same for what may be answered too, by full name ("mid_acc", "flags_y"): where it is, the report
         says in which tensor a mistake begins.
+
+    Raises nothing of its own.
+
+    Source: refquant's own; each operation's arithmetic is in the case.json that its vectors have.
     """
 
     op: str
@@ -42,6 +47,7 @@ class Case:
 
     @classmethod
     def of(cls, vector: Vector) -> Case:
+        """The case of ``vector``, as a device sees it."""
         kinds = {name: (array.shape, str(array.dtype)) for name, array in vector.expected.items()}
         outputs = {short(name): kind for name, kind in kinds.items() if role(name) in REQUIRED}
         inputs = {short(name): array.copy() for name, array in vector.given.items()}  # which it may write to

@@ -5,7 +5,14 @@ __all__ = ["CORRUPT", "MISMATCH", "UNSUPPORTED", "USAGE", "CorruptError", "Golde
 
 
 class GoldenError(RefquantError):
-    """Something about a suite, a device or its answers that a user can mend."""
+    """Something about a suite, a device or its answers that a user can mend; its text is one line, or few.
+
+    exit_code : what the command line exits with: 2, of a CorruptError 3, of Unsupported 4.
+
+    Raises nothing of its own.
+
+    Source: refquant's own.
+    """
 
 
 class CorruptError(GoldenError):
@@ -15,6 +22,13 @@ class CorruptError(GoldenError):
 
 
 class Unsupported(GoldenError):
-    """Raised by a device under test for a case whose semantics it does not have."""
+    """Raised by a device under test for a case whose semantics it does not have: the case is neither passed nor failed.
+
+    Its text says what it declines; a report counts equal texts.
+
+    Raises nothing of its own.
+
+    Source: refquant's own.
+    """
 
     exit_code = UNSUPPORTED

@@ -21,25 +21,45 @@ from refquant.golden.vector import Vector
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite on disk, its manifest validated."""
+    """A suite on disk, its manifest validated: what `open_suite` and `create` return.
+
+    root : its directory.
+    manifest : MANIFEST.json as a dict: version, level, seed, groups, exports, and cases, each with id, op and sha256.
+
+    A vector has ``id``, ``attrs`` (a dict), ``record`` (case.json), and arrays [any shape] by full name:
+    ``tensors``, some ``given`` to a device, the others ``expected`` of it.
+
+    Raises nothing of its own.
+
+    Source: refquant's own; its schemas lie in the suite.
+    """
 
     root: Path
     manifest: dict[str, Any]
 
     def entries(self, pattern: str = "*") -> list[dict[str, Any]]:
-        """The manifest's cases whose id matches ``pattern`` (a shell glob); a CorruptError when there is none."""
+        """The manifest's cases whose id matches ``pattern`` (a shell glob): dicts of id, op and sha256.
+
+        Raises CorruptError when there is none.
+        """
         matching = [entry for entry in self.manifest["cases"] if fnmatch.fnmatchcase(entry["id"], pattern)]
         if not matching:
             raise CorruptError(f"no case of {self.root} matches {pattern!r} (it has {len(self.manifest['cases'])})")
         return matching
 
     def vectors(self, pattern: str = "*") -> Iterator[Vector]:
-        """The vectors whose id matches ``pattern``, each checked as it is read."""
+        """The vectors whose id matches ``pattern`` (a shell glob), one at a time, each checked as it is read.
+
+        Raises CorruptError when there is none, or one is missing or not what the manifest says.
+        """
         for entry in self.entries(pattern):
             yield self._load(entry)
 
     def vector(self, id: str) -> Vector:
-        """The vector of this id."""
+        """The vector of this ``id``.
+
+        Raises GoldenError for an id that is not there, CorruptError for a vector that is not what the manifest says.
+        """
         for entry in self.manifest["cases"]:
             if entry["id"] == id:
                 return self._load(entry)
@@ -51,12 +71,22 @@ class Suite:
         return vector.load(self.root, entry["op"], entry["id"], entry["sha256"])
 
     def check_hashes(self) -> int:
-        """Compare every file with SHA256SUMS; returns their number, or a CorruptError naming the first bad one."""
+        """Compare every file with SHA256SUMS; returns their number.
+
+        Raises CorruptError naming the first file that is missing, changed or too much.
+        """
         return sums.check(self.root)
 
 
 def open_suite(root: Path | str) -> Suite:
-    """The suite in directory ``root``; a CorruptError when it is none."""
+    """The suite in directory ``root``: a `Suite`; its vectors [any shape] are read when they are asked for.
+
+    root : a path.
+
+    Raises CorruptError when it is none, or its manifest is not valid.
+
+    Source: refquant's own.
+    """
     root = Path(root)
     path = root / "MANIFEST.json"
     try:

@@ -16,6 +16,8 @@ from refquant.golden.operation import REQUIRED, role
 from refquant.golden.vector import Vector
 from refquant.integers import flags as flag
 
+__all__ = ["CaseResult", "Difference", "Report", "TensorResult", "verify"]
+
 FIRST = 5  # differences shown of a tensor
 BEHIND, MANY = 3, 32  # intermediates shown of an element; tensors of an operation of which none are
 NOT_JSON = {"json": False}  # a field for other reports
@@ -23,7 +25,15 @@ NOT_JSON = {"json": False}  # a field for other reports
 
 @dataclass(frozen=True)
 class Difference:
-    """One element: its index, both values, and the numbers that the expected one was made from."""
+    """One element that differs.
+
+    index : its place, one int an axis.
+    got, expected : the device's number and the suite's, one number each.
+    behind : by name, what the expected one was made from: the intermediates just before it, its scalar operands.
+
+    Raises nothing of its own.
+    Source: refquant's own.
+    """
 
     index: tuple[int, ...]
     got: int | float
@@ -33,7 +43,18 @@ class Difference:
 
 @dataclass(frozen=True)
 class TensorResult:
-    """How one tensor of an answer compares."""
+    """How one tensor of an answer compares.
+
+    name : in full, "out_y".
+    elements, different : one int each: how many numbers it has, any shape, and how many of them differ.
+    largest : the greatest difference, got - expected, without its sign.
+    first : the first five that differ, a `Difference` each.
+    histogram : how often each difference occurs, {"+1": 12}; the eight most frequent, then "others".
+    pattern : what all that differ have in common: a flag, a row, a column; "" for nothing.
+
+    Raises nothing of its own.
+    Source: refquant's own.
+    """
 
     name: str
     elements: int
@@ -48,7 +69,14 @@ class TensorResult:
 class CaseResult:
     """One case: "pass", "fail" (values differ), "error" (no comparable answer) or "unsupported".
 
+    id, op : of the case.
+    status, message : one of the four, and of an error or a declined case why.
+    tensors : a `TensorResult` for each tensor [any shape] that was answered.
+    cause : of a case that failed, the mutant that gives the same answer, in words; "" where none is known.
     failure : of a case that failed, the vector and what the device answered, unless there are many such: see `Kept`.
+
+    Raises nothing of its own.
+    Source: refquant's own.
     """
 
     id: str
@@ -69,7 +97,14 @@ class CaseResult:
 class Report:
     """The results of all cases, and the likely causes of the failures.
 
+    device : what the device was called.
+    results : a `CaseResult` a case, one row in the order of the suite.
+    causes : what explains the failures of an operation: op, mutant ("" where none does), says, and how many failures it
+        explains, of how many, contradicted by how many.
     suite : what the cases were taken from, where that is known.
+
+    Raises nothing of its own.
+    Source: refquant's own.
     """
 
     device: str
@@ -78,6 +113,7 @@ class Report:
     suite: str = field(default="", metadata=NOT_JSON)
 
     def count(self, status: str) -> int:
+        """How many cases have this ``status``, one int."""
         return sum(result.status == status for result in self.results)
 
     @property
@@ -91,7 +127,18 @@ class Report:
 
 def verify(vectors: Iterable[Vector], device: Device, name: str,
            progress: Callable[[], None] = lambda: None) -> Report:
-    """Ask ``device``, called ``name``, for every one of ``vectors`` and compare; CorruptError when there is none."""
+    """Ask ``device`` for every one of ``vectors`` and compare by equality, NaN with nothing: a `Report`.
+
+    vectors : of a suite, `Suite.vectors`; arrays of any shape, compared in shape and dtype too.
+    device : has a method ``answer(vector)`` that returns a dict of arrays by full tensor name, or raises NoAnswer or
+        `Unsupported`.
+    name : what the report calls it.
+    progress : called after each case.
+
+    Raises CorruptError when there is no vector, or one cannot be read; what ``device`` raises besides is passed on.
+
+    Source: refquant's own: no tolerance anywhere.
+    """
     results: list[CaseResult] = []
     kept: dict[str, Kept] = {}
     for vector in vectors:

@@ -33,14 +33,24 @@ from refquant.integers.multiplier import multiplier_from_scale
 from refquant.integers.rounding import Rounding, half_away, half_even
 from refquant.integers.stochastic import Stochastic
 
+__all__ = ["Trajectory", "affine", "codes", "trajectory", "updated"]
+
 RANGE = IntFormat(48)
 MOMENTUM_BITS = 16
 
 
 class Trajectory(NamedTuple):
-    """The steps of a tensor: the range of each, [T, 2], what it became, [T], the codes and their flags, [T, N].
+    """What `trajectory` returns: the T steps of a tensor of N elements.
 
-    seen : least and greatest accumulator of each step, [T, 2].  state : the range for the step after the last, [2].
+    range : the range of each step, in 2^-fraction_bits, int64 [T, 2].
+    multiplier, shift, zero_point : what `affine` made of it, int64 [T].
+    codes : u<bits> [T, N].  flags : uint8 [T, N] (`refquant.integers.flags`).
+    seen : least and greatest accumulator of each step, int64 [T, 2].
+    state : the range for the step after the last, as ``range``, int64 [2].
+
+    Raises nothing of its own.
+
+    Source: refquant's own; see `trajectory`.
     """
 
     range: np.ndarray
@@ -56,8 +66,12 @@ class Trajectory(NamedTuple):
 def affine(low: int, high: int, fraction_bits: int, bits: int) -> tuple[int, int, int]:
     """``(multiplier, shift, zero_point)`` of the range [low, high], in 2^-fraction_bits, widened to hold 0.
 
+    low, high, fraction_bits, bits : one integer each; bits of a code, 2 to 16.
+
     Raises ValueError for low above high, either outside 48 bits, fraction_bits outside 0..47, and for a range so
     narrow that the multiplier would have no shift.
+
+    Source: google/gemmlowp's zero point, half away, in integers by refquant; the paper's choice is not known to us.
     """
     low, high = (checks.integer(name, end, RANGE.qmin, RANGE.qmax) for name, end in (("low", low), ("high", high)))
     if low > high:
@@ -73,19 +87,37 @@ def codes(acc: ArrayLike, multiplier: ArrayLike, shift: ArrayLike, zero_point: A
           rounding: str | Rounding | Stochastic = half_even) -> tuple[np.ndarray, np.ndarray]:
     """``(codes, flags)``: accumulators scaled, rounded, moved by the zero point and saturated; saturation is flagged.
 
-    acc : integers, any shape; multiplier, shift and zero_point broadcast.  Errors of `scaled`.
+    acc : integers, any shape.  multiplier, shift, zero_point : of `affine`, integers that broadcast with it.
+    bits : 2 or more.  rounding : a mode, its name, or `Stochastic`.
+
+    Returns u<bits> and uint8 (`refquant.integers.flags`), of the shape that the arguments have together.
+
+    Raises ValueError for shapes that do not broadcast, a shift outside 0..63 and an unknown rounding, TypeError for
+    what is not integers, OverflowError where a scaled accumulator leaves int64, with its zero point or without.
+
+    Source: Fournarakis 2021's static quantizer, in integers by refquant; see the module.
     """
     format = IntFormat(bits, signed=False)
     checks.broadcast(acc=acc, multiplier=multiplier, shift=shift, zero_point=zero_point)
-    moved = scaled(acc, multiplier, shift, rounding) + as_int64(zero_point, "zero_point")
+    rounded, zero_point = scaled(acc, multiplier, shift, rounding), as_int64(zero_point, "zero_point")
+    moved = rounded + zero_point
+    if ((rounded < 0) & (zero_point < 0) & (moved >= 0) | (rounded > 0) & (zero_point > 0) & (moved < 0)).any():
+        raise OverflowError("scaled accumulators and their zero points add up to more than int64 holds")
     return format.saturate(moved), flag.of_codes(moved, format, "saturate")
 
 
 def updated(state: ArrayLike, seen: ArrayLike, momentum: int, fraction_bits: int) -> np.ndarray:
     """The range for the next step: ``state``, in 2^-fraction_bits, weighted by momentum / 2^16, the rest by ``seen``.
 
-    state : int64 [2], or any shape.  seen : accumulators, the same shape.  Raises ValueError for another shape, a
-    momentum outside 0 to 2^16 - 1, and for ranges that do not fit 48 bits.
+    state : integers [2], (min, max), or any shape.  seen : accumulators, the same shape.
+    momentum : eta 2^16, one integer.  fraction_bits : 0 to 47.
+
+    Returns int64 of state's shape, half_even.
+
+    Raises ValueError for another shape, a momentum outside 0 to 2^16 - 1, fraction_bits outside 0..47, and for ranges
+    that do not fit 48 bits; TypeError for what is not integers.
+
+    Source: Fournarakis 2021, the update as LUQ, eq. 18, quotes it for max|x|; in integers by refquant.
     """
     checks.integer("momentum", momentum, 0, (1 << MOMENTUM_BITS) - 1)
     checks.shape("seen", seen, np.shape(state))
@@ -97,11 +129,17 @@ def trajectory(acc: ArrayLike, state: ArrayLike, *, first: bool, bits: int, frac
                rounding: str | Rounding | Stochastic = half_even) -> Trajectory:
     """Step after step of accumulators ``acc`` [T, N], each quantized by the range of the steps before it.
 
-    state : the range before the first step, [2], in 2^-fraction_bits.  first : there is none, the first step takes its
-    own and ``state`` is not looked at.  rounding : of the codes; random bits of shape [T, N].
+    acc : integers.
+    state : the range before the first step, integers [2], in 2^-fraction_bits.
+    first : there is none, the first step takes its own and ``state`` is not looked at.
+    bits : of a code, 2 to 16.  fraction_bits, momentum : as for `updated`.
+    rounding : of the codes, a mode, its name, or `Stochastic` with random bits of shape [T, N].
 
     Raises ValueError for tensors without a step or an element, a state or random bits of another shape, and as
     `affine`, `codes` and `updated` do.
+
+    Source: Fournarakis 2021; that a first step takes its own range is the public quantization library's of its authors'
+    group.
     """
     acc = as_int64(acc, "acc")
     if acc.ndim != 2 or acc.size == 0:

@@ -34,11 +34,21 @@ from refquant.integers.multiplier import multiplier_from_scale
 from refquant.integers.rounding import floor
 from refquant.integers.stochastic import Stochastic
 
+__all__ = ["Quantized", "Trajectory", "codes", "parameters", "trajectory", "updated"]
+
 THOUSAND = 1000  # 1 / alpha, 1 / beta, and the clip factor that clips nothing
 
 
 class Quantized(NamedTuple):
-    """Codes and flags of a tensor's shape, and what they came by: H, the scale, how many gradients are clipped."""
+    """What `codes` returns.
+
+    codes : s<bits> narrow, of the gradients' shape, any shape.  flags : uint8, of it too (`refquant.integers.flags`).
+    highest : H, in units of g.  multiplier, shift : of codes.  clipped : how many gradients are. One integer each.
+
+    Raises nothing of its own.
+
+    Source: refquant's own; see `codes`.
+    """
 
     codes: np.ndarray
     flags: np.ndarray
@@ -49,7 +59,15 @@ class Quantized(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """`Quantized` for every step: codes and flags [T, N], the others [T]; clip_factor [T]: after each step."""
+    """What `trajectory` returns: `Quantized` for every step.
+
+    codes, flags : [T, N].  highest, multiplier, shift, clipped : int64 [T].
+    clip_factor : after each step, in thousandths, int64 [T].
+
+    Raises nothing of its own.
+
+    Source: refquant's own; see `trajectory`.
+    """
 
     codes: np.ndarray
     flags: np.ndarray
@@ -63,7 +81,12 @@ class Trajectory(NamedTuple):
 def parameters(highest: int, clip_factor: int, bits: int) -> tuple[int, int]:
     """``(multiplier, shift)`` of gradients whose largest magnitude is ``highest``, clipped at clip_factor / 1000 of it.
 
-    Raises ValueError for a clip factor outside 1 to 1000, and for gradients of more than 32 bits.
+    highest, clip_factor, bits : one integer each; highest 0 to 2^31, bits of a code.
+
+    Raises ValueError for a clip factor outside 1 to 1000, gradients of more than 32 bits, and a scale of 2^30 or
+    more, as wide codes of small gradients have.
+
+    Source: Kim 2024's step, in integers by refquant; (0, 1) for gradients of zeros is its own convention.
     """
     clip_factor, qmax = _thousandths(clip_factor), IntFormat(bits).qmax
     highest = checks.integer("max|g|", highest, 0, 1 << 31)
@@ -71,11 +94,16 @@ def parameters(highest: int, clip_factor: int, bits: int) -> tuple[int, int]:
 
 
 def codes(g: ArrayLike, clip_factor: int, bits: int, rounding: Stochastic) -> Quantized:
-    """The gradients ``g`` (integers of at most 32 bits, any shape) as codes of 2^bits - 1 levels; see the module.
+    """The gradients ``g`` as codes of 2^bits - 1 levels; see the module.
 
-    clip_factor : in thousandths, 1 to 1000.  rounding : stochastic, its random bits of g's shape. Flags: saturation,
-    rounded up by chance.  Raises ValueError for another rounding or random bits of another shape, and as `parameters`
-    does.
+    g : integers of at most 32 bits, any shape.
+    clip_factor : in thousandths, 1 to 1000.  bits : 2 or more.
+    rounding : `Stochastic`, its random bits of g's shape. Flags: saturation, rounded up by chance.
+
+    Raises ValueError for another rounding or random bits of another shape, and as `parameters` does; TypeError for
+    a ``g`` that is not integers.
+
+    Source: Kim 2024, grad_quant of the authors' code, in integers by refquant.
     """
     g, format = as_int64(g, "g"), IntFormat(bits, narrow=True)
     checks.random_bits("rounding", rounding, g.shape)
@@ -91,7 +119,11 @@ def codes(g: ArrayLike, clip_factor: int, bits: int, rounding: Stochastic) -> Qu
 def updated(clip_factor: int, clipped: int, count: int, bits: int) -> int:
     """The clip factor after a step of ``count`` gradients, not all 0, of which ``clipped`` lay beyond the clip.
 
+    clip_factor, clipped, count, bits : one integer each; the clip factor in thousandths, as the result.
+
     Raises ValueError for a clip factor outside 1 to 1000, a count below 1, and clipped outside 0 to count.
+
+    Source: Kim 2024, update_interval of the authors' code with alpha = beta = 1/1000, in integers by refquant.
     """
     clip_factor = _thousandths(clip_factor)
     count = checks.integer("count", count, 1, (1 << 63) - 1)
@@ -103,8 +135,14 @@ def updated(clip_factor: int, clipped: int, count: int, bits: int) -> int:
 def trajectory(g: ArrayLike, clip_factor: int, *, bits: int, rbits: ArrayLike, n: int) -> Trajectory:
     """Step after step of gradients ``g`` [T, N], each clipped as the steps before it taught.
 
-    clip_factor : before the first step.  rbits : ``n`` random bits a gradient, [T, N].  Raises ValueError for tensors
-    without a step or an element, for random bits of another shape, and as `codes` does.
+    g : integers of at most 32 bits.
+    clip_factor : before the first step, in thousandths.  bits : 2 or more.
+    rbits : ``n`` random bits a gradient, unsigned integers below 2^n [T, N].
+
+    Raises ValueError for tensors without a step or an element, for random bits of another shape or beyond n, and as
+    `codes` does.
+
+    Source: Kim 2024, in integers by refquant; see `codes` and `updated`.
     """
     g, rbits = as_int64(g, "g"), np.asarray(rbits)
     if g.ndim != 2 or g.size == 0:

@@ -5,25 +5,19 @@ the real grid is one integer t, with bisection found from the quantizer's own co
 
     paper, "at_or_above"     t = the least acc with p <= z,     reached: t <= acc      T_i and d_i, both by this rule
     authors, "above"         t = one less than the least acc with p < z,   t < acc
-
     forward     code = number of thresholds reached
     backward    L_k = d_k - d_{k-1};  segment k: d_{k-1} is reached and d_k is not; in it, with F fraction bits:
                 dx = saturate(scaled(g, ratio(2^F / L_k)));  outside all segments 0
-                P_k = sum of g,  M_k = sum of g (acc - d_{k-1})
+                P_k = sum of g,  M_k = sum of g (acc - d_{k-1});  over all elements  dscale2 = sum of g * code
                 da_k    = half_even(-2^F (M_k / L_k^2 + sum over j > k of P_j / L_j))
-                dstart  = half_even(-2^F sum of P_j / L_j)
-                dscale1 = half_even( 2^F sum of (M_j + d_{j-1} P_j) / L_j)
-                dscale2 = sum of g * code, over all elements
+                dstart  = half_even(-2^F sum of P_j / L_j),  dscale1 = half_even(2^F sum of (M_j + d_{j-1} P_j) / L_j)
 
-What they stand for: g comes in units of s_g; z - d_{k-1} = b1 s_acc (acc - d_{k-1}), a_k = b1 s_acc L_k. Put into the
-real rules (section 3.2.2: dE/dz = 1 / a_k, dE/da_k = -(z - d_{k-1}) / a_k^2, -1 / a_j of every later j), with y's scale
-b2 Delta, one unit of each result is
+With a_k = b1 s_acc L_k, y's scale b2 Delta and g in units of s_g these are the real rules: one unit of each result is
 
     dx          s_g b2 Delta / (s_acc 2^F)            dscale1   s_g b2 Delta / (b1 2^F)
     da, dstart  s_g b2 Delta / (b1 s_acc 2^F)         dscale2   s_g Delta
 
-exactly where the d_i are multiples of b1 s_acc, else with each L_k less than one accumulator off. That an interval at
-or below eps learns nothing is for whoever holds the real a.
+exactly where the d_i are multiples of b1 s_acc, else with L_k off by less than 1. The caller drops da_k if a_k <= eps.
 """
 from __future__ import annotations
 
@@ -43,6 +37,8 @@ from refquant.integers.quantize import choice
 from refquant.integers.rounding import Rounding, half_even
 from refquant.quantizers.grid import check_finite, check_variant
 
+__all__ = ["backward", "forward", "integer_thresholds", "segments", "slopes"]
+
 S32, S48, S64 = IntFormat(32), IntFormat(48), IntFormat(64)
 REACHED = {"paper": "at_or_above", "authors": "above"}
 FRACTION_BITS = 62  # at most: 2^F is an int64
@@ -53,9 +49,10 @@ def integer_thresholds(a: ArrayLike, start: float, scale1: float, acc_scale: flo
                        variant: str = "paper", eps: float = 1e-3) -> np.ndarray:
     """s32 [K]: the thresholds that give every accumulator of ``acc_format`` the real quantizer's code.
 
-    a [K]; acc_scale: x = acc_scale * acc. A threshold that no accumulator reaches lies one above the format, one that
-    all reach at its lower end (for "authors" one lower, both). Raises ValueError unless scale1 and acc_scale are
-    positive, a and start finite, and for s32 accumulators that would need a threshold outside s32.
+    a [K], start, scale1, bits, variant, eps : the real quantizer's.  acc_scale : s_acc, one number.
+    One that none reaches lies one above the format, one that all reach at its lower end ("authors": one lower, both).
+    Raises ValueError for another shape, a scale that is not positive, a number not finite, a threshold outside s32.
+    Source: Liu 2022, eq. 10; in integers by refquant.
     """
     grid, lengths = _grid(a, start, bits, eps)
     least = _least_reaching(grid[:-1] + lengths / 2, scale1, acc_scale, acc_format.qmin, acc_format.qmax, variant)
@@ -66,7 +63,9 @@ def segments(a: ArrayLike, start: float, scale1: float, acc_scale: float, *, bit
              eps: float = 1e-3) -> np.ndarray:
     """s32 [K + 1]: the bounds d_0..d_K that put every accumulator into the real quantizer's segment.
 
-    Raises ValueError as `integer_thresholds` does, and for an interval in which no accumulator lies.
+    a, start, scale1, acc_scale, bits, variant, eps : as for `integer_thresholds`.
+    Raises ValueError as it does, and for an interval in which no accumulator lies.
+    Source: Liu 2022, section 3.2.2; in integers by refquant.
     """
     grid, _ = _grid(a, start, bits, eps)
     bounds = _as_format(_least_reaching(grid, scale1, acc_scale, 2 * S32.qmin, 2 * S32.qmax, variant), S32, "bounds")
@@ -75,7 +74,11 @@ def segments(a: ArrayLike, start: float, scale1: float, acc_scale: float, *, bit
 
 
 def slopes(bounds: ArrayLike, fraction_bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """``(multiplier s32 [K], shift u8 [K])`` of each segment's 2^F / L_k. ValueError unless the bounds rise."""
+    """``(multiplier s32 [K], shift u8 [K])`` of each segment's 2^F / L_k, from ``bounds`` [K + 1] and F.
+
+    Raises ValueError unless the bounds rise, F = ``fraction_bits`` is 0..62, and every slope below 2^30.
+    Source: Liu 2022, section 3.2.2; in integers by refquant.
+    """
     one, bounds = _one(fraction_bits), as_int64(bounds, "bounds")
     _check_bounds(bounds)
     pairs = [multiplier_from_scale(Fraction(one, int(length))) for length in np.diff(bounds)]
@@ -84,9 +87,11 @@ def slopes(bounds: ArrayLike, fraction_bits: int) -> tuple[np.ndarray, np.ndarra
 
 
 def forward(acc: ArrayLike, thresholds: ArrayLike, *, bits: int, reached: str) -> np.ndarray:
-    """Codes u<bits> of ``acc`` [...]: how many thresholds each has reached.
+    """Codes u<bits> of ``acc``, of its shape: how many thresholds each has ``reached``, "at_or_above" or "above".
 
-    thresholds : [1, K] for every element, or [C, K] for the channels of axis 1; no row may fall (ValueError).
+    acc : integers, any shape.  thresholds : integers, [1, K] for all, or [C, K] for the channels of axis 1.
+    Raises ValueError for another shape, a row that falls or an unknown ``reached``, TypeError for what is no integers.
+    Source: Liu 2022, eq. 2; "above": the authors' code.
     """
     acc, thresholds, side = as_int64(acc, "acc"), as_int64(thresholds, "thresholds"), _side(reached)
     format = IntFormat(bits, signed=False)
@@ -167,10 +172,12 @@ class Gradients(NamedTuple):
 def backward(g: ArrayLike, acc: ArrayLike, thresholds: ArrayLike, bounds: ArrayLike, multiplier: ArrayLike,
              shift: ArrayLike, *, bits: int, fraction_bits: int, reached: str, dx_format: IntFormat,
              rounding: str | Rounding = half_even) -> Gradients:
-    """The gradients of all that G-STE reaches; units as the module says.
+    """`Gradients`: dx of g's shape; da, sums (P), moments (M) [K], dstart, dscale1, dscale2 [1], int64; see the module.
 
-    g, acc : any one shape.  thresholds [1, K], bounds [K + 1], multiplier and shift [K] (`slopes`).
-    Raises ValueError for other shapes, bounds that do not rise, and sums that leave their formats.
+    g, acc : integers, any one shape.  thresholds [1, K], bounds [K + 1], multiplier and shift [K] (`slopes`).
+    bits, reached : as for `forward`.  fraction_bits : F.  dx_format, rounding : of dx.
+    Raises ValueError for other shapes, bounds that do not rise, sums that leave their formats; OverflowError by dx.
+    Source: Liu 2022, section 3.2.2 (G-STE, the derivative of E; dscale2: of the codes), in integers by refquant.
     """
     levels = IntFormat(bits, signed=False).qmax
     for name, array, shape in (("thresholds", thresholds, (1, levels)), ("bounds", bounds, (levels + 1,)),
@@ -214,7 +221,6 @@ def _least_reaching(points: np.ndarray, scale1: float, acc_scale: float, low: in
 
 
 def _one(fraction_bits: int) -> int:
-    """2^F."""
     return 1 << checks.integer("fraction_bits", fraction_bits, 0, FRACTION_BITS)
 
 
@@ -233,7 +239,6 @@ def _rounded(values: list[Fraction], name: str) -> np.ndarray:
 
 
 def _as_format(values: np.ndarray, format: IntFormat, name: str) -> np.ndarray:
-    """``values`` in the container of ``format``; a ValueError for those that are none of its codes."""
     if not format.contains(values):
         raise ValueError(f"{name} reach from {values.min()} to {values.max()}: expected codes of {format}")
     return values.astype(format.dtype)

@@ -30,11 +30,22 @@ from refquant.integers.multiplier import multiplier_from_scale
 from refquant.integers.rounding import Rounding, half_even
 from refquant.quantizers.grid import check_variant
 
+__all__ = ["Weight", "weight"]
+
 S48 = IntFormat(48)
 
 
 class Weight(NamedTuple):
-    """codes s<bits+1> [O, ...]; each filter's (multiplier s32, shift u8) and M s48, [O]."""
+    """What `weight` returns.
+
+    codes : odd integers -K..K, s<bits+1>, of the weights' shape [O, ...].
+    multiplier, shift : of each filter's codes, int32 and uint8 [O].
+    magnitude : M of each filter, int64 [O], within s48.
+
+    Raises nothing of its own.
+
+    Source: refquant's own; see `weight`.
+    """
 
     codes: np.ndarray
     multiplier: np.ndarray
@@ -43,9 +54,17 @@ class Weight(NamedTuple):
 
 
 def weight(w: ArrayLike, *, bits: int, variant: str = "paper", rounding: str | Rounding = half_even) -> Weight:
-    """The codes of integer weights [O, ...], one filter after the other, and the scale of each filter's codes.
+    """The codes of weights, one filter after the other, and the scale of each filter's codes.
 
-    bits : 2..8.  Raises ValueError for others, for w without filters or weights, and for a filter whose M leaves s48.
+    w : integers [O, ...], in any unit: codes do not depend on it.
+    bits : 2..8.
+    variant : of the scale: "paper", 1 / K, or "authors", sf / K in units of w.
+    rounding : of the index, a mode or its name.
+
+    Raises ValueError for other bits, an unknown variant, w without filters or weights, a filter whose M leaves s48, and
+    a scale of 2^30 or more; TypeError for a w that is not integers.
+
+    Source: Liu 2022, section 3.2.3 and appendix A, and the authors' code, in integers by refquant; see the module.
     """
     checks.integer("bits", bits, 2, 8)
     w = as_int64(w, "w")

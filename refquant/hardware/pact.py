@@ -37,6 +37,8 @@ from refquant.integers.formats import IntFormat, as_int64
 from refquant.integers.multiplier import multiplier_from_scale
 from refquant.integers.rounding import Rounding, half_even
 
+__all__ = ["backward", "forward", "parameters"]
+
 ALPHA = IntFormat(48)
 S32 = IntFormat(32)
 
@@ -44,8 +46,15 @@ S32 = IntFormat(32)
 def parameters(alpha: float, acc_scale: float, bits: int) -> tuple[int, int, int]:
     """``(multiplier, shift, alpha_acc)`` of a real clip level and a real scale, exactly as their floats stand.
 
-    alpha : its magnitude counts, as in the real method; dalpha then takes alpha's sign.
-    Raises ValueError for an alpha of 0, a scale that is not positive, either not finite, an alpha_acc above 47 bits.
+    alpha : one number; its magnitude counts, as in the real method; dalpha then takes alpha's sign.
+    acc_scale : one number, what an accumulator of 1 stands for.  bits : of a code, 2 or more.
+
+    Returns three integers; alpha_acc is the least accumulator at or above alpha.
+
+    Raises ValueError for an alpha of 0, a scale that is not positive, either not finite, an alpha_acc above 47 bits,
+    and a scale of codes of 2^30 or more.
+
+    Source: Jin 2019, PACT's clip, in integers by refquant; the pair as `refquant.integers.multiplier_from_scale`.
     """
     if not math.isfinite(alpha) or alpha == 0:
         raise ValueError(f"alpha = {alpha}: expected a finite number other than 0")
@@ -59,7 +68,16 @@ def parameters(alpha: float, acc_scale: float, bits: int) -> tuple[int, int, int
 
 def forward(acc: ArrayLike, multiplier: int, shift: int, *, bits: int,
             rounding: str | Rounding = half_even) -> np.ndarray:
-    """Codes u<bits> of accumulators of any shape; OverflowError where the code before saturation leaves int64."""
+    """Codes u<bits> of accumulators, of their shape.
+
+    acc : integers, any shape.  multiplier, shift : of `parameters`.
+    bits : 2 or more.  rounding : a mode, its name, or `Stochastic`.
+
+    Raises ValueError for a shift outside 0..63 and an unknown rounding, TypeError for what is not integers, and
+    OverflowError where a code before saturation leaves int64.
+
+    Source: Jin 2019, PACT's y = alpha q(x~ / alpha), in integers by refquant.
+    """
     return IntFormat(bits, signed=False).saturate(scaled(acc, multiplier, shift, rounding))
 
 
@@ -68,10 +86,16 @@ def backward(g: np.ndarray, acc: np.ndarray, alpha_acc: int, multiplier: int, sh
              ) -> tuple[np.ndarray, int, np.ndarray]:
     """``(dx, dalpha, error)``: dx in g's dtype and error int32, both of acc's shape; dalpha one number.
 
-    g, acc : integers of one shape, g of 32 bits at most.  fraction_bits : F, of error and dalpha.  calibrated : whether
-    it is CG-PACT, else PACT.
-    Raises ValueError for shapes that differ, a wider g, an alpha_acc below 1, F outside 0..min(shift, 30), and a
-    dalpha that could leave 64 bits.
+    g, acc : integers of one shape, any shape, g of 32 bits at most.
+    alpha_acc, multiplier, shift : of `parameters`.  bits, rounding : as for `forward`.
+    fraction_bits : F: error is in 2^-F of a code, dalpha in g's units / (a 2^F).
+    calibrated : whether it is CG-PACT, else PACT.
+
+    Raises ValueError for shapes that differ, a wider g, an alpha_acc below 1, F outside 0..min(shift, 30), and an error
+    or a dalpha that could leave 32 or 64 bits; else as `forward`.
+
+    Source: Jin 2019, CG-PACT, in integers by refquant: dx is the derivative of the clip, dalpha that of y with the
+    rounding error constant (PACT: of the clip).
     """
     wide_g, acc = as_int64(g, "g"), as_int64(acc, "acc")
     checks.shape("g", wide_g, acc.shape)

@@ -42,6 +42,8 @@ from refquant.integers.formats import IntFormat, as_integers
 from refquant.integers.multiplier import multiplier_from_scale
 from refquant.integers.rounding import Rounding, named
 
+__all__ = ["Statistics", "backward", "constants", "forward", "statistics"]
+
 INVERSE_BITS = 30  # P
 MOMENTUM_BITS = 15
 S16, S32, S48 = IntFormat(16), IntFormat(32), IntFormat(48)
@@ -52,7 +54,11 @@ Tensors = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Statistics:
-    """What one batch says of each channel, all int64 [C]: S, R, and from them mean, width and 1 / width."""
+    """Of a batch's channels, int64 [C] each: sum S, range R, mean and width in 2^-F of a code, inverse 2^P / width.
+
+    Raises nothing of its own.
+    Source: refquant's own; see `statistics`.
+    """
 
     sum: np.ndarray
     range: np.ndarray
@@ -62,10 +68,11 @@ class Statistics:
 
 
 def constants(n: int, chunks: int, fraction_bits: int, factor: float = 1.0) -> Constants:
-    """The two scales of a channel of ``n`` values, as (mean_multiplier, mean_shift, c_multiplier, c_shift).
+    """The two scales of a channel of ``n`` values, four integers: mean_multiplier, mean_shift, c_multiplier, c_shift.
 
-    factor : 1 in the paper, `refquant.autodiff.normalization.AUTHORS_FACTOR` in the authors' code.
-    Raises ValueError for chunks that do not divide n, or leave a chunk fewer than 2 values.
+    chunks : K.  fraction_bits : F.  factor : one number, 1 or `autodiff.normalization.AUTHORS_FACTOR`, the authors'.
+    Raises ValueError for chunks that do not divide n, or leave a chunk fewer than 2 values, and F outside 0..30.
+    Source: Banner 2018, eq. 1 and 2; chunks and factor: the authors' code. In integers by refquant.
     """
     _check_chunks(n, chunks)
     constant = Fraction(factor * range_constant(n // chunks))
@@ -77,8 +84,9 @@ def statistics(x: ArrayLike, constants: Constants, *, fraction_bits: int, chunks
                rounding: str | Rounding) -> Statistics:
     """The statistics of codes ``x`` [B, C, ...] of at most 32 bits; ``epsilon`` is added to the width.
 
-    Raises ValueError for chunks that do not divide the n values of a channel, and what leaves 32 bits; fraction_bits
-    is 0..30, epsilon 0..2^31 - 1.
+    constants, fraction_bits, chunks : see `constants`.  epsilon : 0..2^31 - 1, in 2^-F.  rounding : a mode or its name.
+    Raises ValueError for chunks that do not divide n, another epsilon and what leaves 32 bits, TypeError for floats.
+    Source: Banner 2018, eq. 1 and 2; epsilon and chunks: the authors' code. In integers by refquant.
     """
     if len(constants) != 4:
         raise ValueError(f"constants = {constants}: expected mean_multiplier, mean_shift, c_multiplier, c_shift")
@@ -104,9 +112,11 @@ def forward(x: ArrayLike, gamma: np.ndarray, beta: np.ndarray, constants: Consta
     """Range BN of codes ``x`` [B, C, ...] with the batch's own statistics.
 
     gamma, beta : of at most 16 and 32 bits [C].  running : mean and width so far, 32 bits [C].  momentum : 0..2^15.
-    normal_bits : 0..30.  y_shift : 0..63.  Returns by name: sum, range, mean, width, inverse, running_mean,
-    running_width, int64 [C]; x_hat, y and its flags (saturation), of x's shape.
+    normal_bits : G, 0..30.  y_shift : 0..63.  constants, fraction_bits, chunks, epsilon, rounding : see `statistics`.
+    Returns by name: sum, range, mean, width, inverse, running_mean, running_width, int64 [C]; of x's shape x_hat, y, in
+    y_format, and its flags (saturation).
     Raises ValueError for others, as `statistics` does, and where x_hat leaves 32 bits.
+    Source: Banner 2018, eq. 1 and 2; gamma, beta, running statistics: the authors' code. In integers by refquant.
     """
     found = statistics(x, constants, fraction_bits=fraction_bits, chunks=chunks, epsilon=epsilon, rounding=rounding)
     return forward_from(found, x, gamma, beta, running, fraction_bits=fraction_bits, normal_bits=normal_bits,
@@ -154,8 +164,10 @@ def backward(x: ArrayLike, g: ArrayLike, gamma: np.ndarray, constants: Constants
              rounding: str | Rounding) -> Tensors:
     """The gradients of `forward` from codes ``g`` of x's shape, zero point 0; the statistics are computed again.
 
-    Returns by name: sum, range, mean, width, inverse, g_mean, pull, dgamma, dbeta, int64 [C]; u and dx, of x's shape.
+    x, gamma, constants, fraction_bits, normal_bits, chunks, epsilon, rounding : as for `forward`.  dx_shift : 0..63.
+    Returns by name: sum, range, mean, width, inverse, g_mean, pull, dgamma, dbeta, int64 [C]; u, and dx in dx_format.
     Raises ValueError as `forward` does, for normal_bits below fraction_bits, and where a sum leaves 48 bits.
+    Source: derived from Banner 2018, eq. 1 and 2: exact, a chunk's extreme being its first. In integers by refquant.
     """
     found = statistics(x, constants, fraction_bits=fraction_bits, chunks=chunks, epsilon=epsilon, rounding=rounding)
     return backward_from(found, x, g, gamma, constants, fraction_bits=fraction_bits, normal_bits=normal_bits,

@@ -43,6 +43,8 @@ from refquant.integers.quantize import choice
 from refquant.integers.rounding import Rounding, half_even
 from refquant.reals import tanh
 
+__all__ = ["Weights", "backward", "tanh_table", "weight"]
+
 ONE = 1 << 30  # 1 in the table
 S32 = IntFormat(32)
 RESCALES = ("none", "constant")
@@ -51,7 +53,11 @@ RESCALES = ("none", "constant")
 def tanh_table(w_format: IntFormat, fraction_bits: int) -> np.ndarray:
     """2^30 tanh(j 2^-fraction_bits), uint32 [2^(b-1) + 1]: every magnitude of b signed bits, that of -2^(b-1) too.
 
+    w_format : of the master weights, b signed bits.  fraction_bits : f, of their unit 2^-f.
+
     Raises ValueError for an unsigned format, one of more than 24 bits, and fraction_bits outside 0..63.
+
+    Source: refquant's own, as the paper has no integer form: tanh by `refquant.reals.tanh`, rounded half_even.
     """
     if not w_format.signed or w_format.bits > 24:
         raise ValueError(f"w_format = {w_format}: expected a signed format of at most 24 bits")
@@ -110,7 +116,16 @@ def root(square: Fraction) -> Scale:
 
 
 class Weights(NamedTuple):
-    """What the forward pass computes: codes, the scale of one, T, and V."""
+    """What the forward pass computes.
+
+    codes : odd integers -a..a of the weights' shape [out, ...], s<bits+1>.
+    scale : (multiplier, shift) of one code.
+    highest : T, in 2^-30.  variance : V.
+
+    Raises nothing of its own.
+
+    Source: refquant's own; see `weight`.
+    """
 
     codes: np.ndarray
     scale: Scale
@@ -120,9 +135,17 @@ class Weights(NamedTuple):
 
 def weight(w: np.ndarray, table: np.ndarray, *, bits: int, rescale: str, rounding: str | Rounding = half_even
            ) -> Weights:
-    """The codes of weights [out, ...] and their scale.
+    """The codes of weights and their scale.
 
-    bits : 2..8.  Raises ValueError for others, and for w without outputs or weights.
+    w : integers [out, ...], in 2^-f.  table : uint32 [2^(b-1) + 1], by `tanh_table`.
+    bits : 2..8.
+    rescale : "none", where a batch norm follows, or "constant".
+    rounding : of the index, a mode or its name.
+
+    Raises ValueError for other bits or rescale, a w without weights, 0 everywhere or beyond the table, "constant" where
+    all codes are equal, and a V that could leave 64 bits; TypeError for a w that is not integers.
+
+    Source: Jin 2019 with DoReFa's weights, in integers by refquant; the module has the derivation.
     """
     checks.integer("bits", bits, 2, 8)
     w = as_int64(w, "w")
@@ -135,7 +158,16 @@ def weight(w: np.ndarray, table: np.ndarray, *, bits: int, rescale: str, roundin
 
 def backward(g: np.ndarray, w: np.ndarray, table: np.ndarray, *,
              rounding: str | Rounding = half_even) -> np.ndarray:
-    """dw, int32: of the gradient ``g`` (32 bits) with respect to Q, of w's shape."""
+    """dw, int32 of w's shape, in units of ``g``: the gradient of the master weights.
+
+    g : integers of at most 32 bits, of w's shape: the gradient of Q.
+    w, table : as for `weight`.  rounding : a mode or its name.
+
+    Raises ValueError for a wider g, one of another shape, and a w that is 0 everywhere or beyond the table; TypeError
+    for what is not integers.
+
+    Source: Jin 2019's straight-through rule, the derivative of tanh W / T with T constant, in integers by refquant.
+    """
     wide, w = as_int64(g, "g"), as_int64(w, "w")
     checks.shape("g", wide, w.shape)
     if not S32.contains(wide):

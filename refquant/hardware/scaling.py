@@ -19,6 +19,8 @@ from refquant.integers.formats import IntFormat, as_int64
 from refquant.integers.rounding import Rounding, check_shift, half_even, named
 from refquant.integers.stochastic import Stochastic
 
+__all__ = ["divide", "rounded_scale", "scale_value", "scaled"]
+
 BITS = 31  # significant bits of a scale
 MOST_SHIFT = 255
 S64 = IntFormat(64)
@@ -27,9 +29,15 @@ Scale = tuple[int, int]
 
 def scaled(v: ArrayLike, multiplier: ArrayLike, shift: ArrayLike,
            rounding: str | Rounding | Stochastic = half_even) -> np.ndarray:
-    """``v * multiplier / 2^shift`` rounded to integers: int64, all three broadcast; shift 0..63.
+    """``v * multiplier / 2^shift`` rounded once to integers: int64. The product is exact, however wide.
 
-    The product is exact, however wide; OverflowError where the result leaves int64, ValueError for other shapes.
+    v, multiplier, shift : integers, any shapes that broadcast; shift 0..63.
+    rounding : a mode, its name, or `Stochastic`, whose random bits broadcast too.
+
+    Raises OverflowError where the result leaves int64, ValueError for other shapes, another shift and an unknown
+    rounding, TypeError for what is not integers.
+
+    Source: refquant's own; with half_up it is what TOSA's RESCALE does with SINGLE_ROUND.
     """
     random = {"rbits": rounding.rbits} if isinstance(rounding, Stochastic) else {}
     checks.broadcast(v=v, multiplier=multiplier, shift=shift, **random)
@@ -54,7 +62,14 @@ def _largest(values: np.ndarray) -> int:
 
 
 def divide(a: ArrayLike, b: ArrayLike, rounding: str | Rounding = half_even) -> np.ndarray:
-    """``a / b`` rounded to integers: int64, broadcast; ValueError unless b is positive, and below 2^62."""
+    """``a / b`` rounded once to integers: int64.
+
+    a, b : integers, any shapes that broadcast; b 1 to 2^62 - 1.  rounding : a mode or its name.
+
+    Raises ValueError for other shapes, another b and an unknown rounding, TypeError for what is not integers.
+
+    Source: refquant's own.
+    """
     checks.broadcast(a=a, b=b)
     a, b = np.broadcast_arrays(as_int64(a, "a"), as_int64(b, "b"))
     if b.size and not 0 < int(b.min()) <= int(b.max()) < 1 << 62:
@@ -65,9 +80,11 @@ def divide(a: ArrayLike, b: ArrayLike, rounding: str | Rounding = half_even) -> 
 
 
 def rounded_scale(scale: Fraction) -> Scale:
-    """``(multiplier, shift)`` of a positive Fraction: 2^30 <= multiplier < 2^31, rounded half away; shift 0..255.
+    """``(multiplier, shift)`` of ``scale``, one number: 2^30 <= multiplier < 2^31, rounded half away; shift 0..255.
 
     Raises ValueError for what is no positive Fraction or integer, and for one whose shift would be another.
+
+    Source: refquant's own, for scales that only take part in others.
     """
     if not isinstance(scale, Fraction | int) or scale <= 0:
         raise ValueError(f"scale = {scale!s}: expected a positive number, a Fraction")
@@ -87,5 +104,10 @@ def rounded_scale(scale: Fraction) -> Scale:
 
 
 def scale_value(scale: Scale) -> Fraction:
-    """The number that a (multiplier, shift) pair stands for, exactly."""
+    """The one number that ``scale``, a (multiplier, shift) pair, stands for, a Fraction: multiplier * 2^-shift exactly.
+
+    Raises nothing of its own.
+
+    Source: refquant's own.
+    """
     return scale[0] / Fraction(2) ** scale[1]

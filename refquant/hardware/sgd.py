@@ -28,12 +28,21 @@ from refquant.integers.multiplier import multiplier_from_scale
 from refquant.integers.rounding import Rounding, floor, half_even
 from refquant.integers.stochastic import Stochastic
 
+__all__ = ["Constants", "Update", "constants", "updated"]
+
 S32, S48 = IntFormat(32), IntFormat(48)
 MOMENTUM_BITS = 15
 
 
 class Constants(NamedTuple):
-    """The three scales, each (multiplier, shift); a decay of multiplier 0 is none."""
+    """The three scales of an update, each (multiplier, shift), two integers; see `constants`.
+
+    g : of gradients, in units of v.  decay : of w, in units of v; multiplier 0 is none.  rate : of v, in units of w.
+
+    Raises nothing of its own.
+
+    Source: refquant's own.
+    """
 
     g: Scale
     decay: Scale
@@ -44,7 +53,12 @@ def constants(rate: float | Fraction, g_scale: float | Fraction, w_scale: float 
               decay: float | Fraction = 0) -> Constants:
     """The integer scales of a learning rate and a weight decay, from the units of g, w and v; all taken exactly.
 
-    Raises ValueError for a rate or a unit that is not positive, a negative decay, or a ratio of 2^30 or more.
+    rate, g_scale, w_scale, v_scale, decay : one number each, a float, an int or a Fraction.
+
+    Raises ValueError for a rate or a unit that is not positive and finite, a decay that is negative or not finite, or
+    a ratio of 2^30 or more.
+
+    Source: refquant's own, by `refquant.integers.multiplier_from_scale`.
     """
     for name, value in {"rate": rate, "g_scale": g_scale, "w_scale": w_scale, "v_scale": v_scale}.items():
         checks.positive(name, value)
@@ -56,7 +70,16 @@ def constants(rate: float | Fraction, g_scale: float | Fraction, w_scale: float 
 
 
 class Update(NamedTuple):
-    """What `updated` returns: d s48, v' s32, the integer taken from w s48, w' and its flags."""
+    """What `updated` returns, all of w's shape, any shape.
+
+    d : the gradient with the decay, int64 within s48.  v : v', int32.
+    rounded : the integer taken from w, int64 within s48.
+    w : w', in w_format's dtype.  flags : uint8 (`refquant.integers.flags`).
+
+    Raises nothing of its own.
+
+    Source: refquant's own.
+    """
 
     d: np.ndarray
     v: np.ndarray
@@ -69,8 +92,16 @@ def updated(w: ArrayLike, v: ArrayLike, g: ArrayLike, constants: Constants, *, m
             w_format: IntFormat, rbits: Stochastic, rounding: str | Rounding = half_even) -> Update:
     """One step of integer weights ``w`` with memory ``v`` by gradients ``g``, all of one shape.
 
-    momentum : 0..2^15.  rbits : the random bits of each weight.  Flags: SATURATED_* of w', ROUNDED_UP_BY_CHANCE.
-    Raises ValueError for shapes that differ, w outside w_format, v outside s32, d or a step outside s48.
+    w, v, g : integers, any shape, in the units that ``constants`` was made for.
+    constants : `Constants`.  momentum : 0..2^15, in 2^-15.  nesterov : whether Nesterov's.
+    w_format : IntFormat of the master weights.
+    rbits : `Stochastic`, the random bits of each weight, of w's shape.
+    rounding : of all but the step, a mode or its name. Flags: SATURATED_* of w', ROUNDED_UP_BY_CHANCE.
+
+    Raises ValueError for shapes that differ, w outside w_format, v outside s32, d or a step outside s48, and another
+    momentum or rounding; TypeError for what is not integers; OverflowError where a scaled value leaves int64.
+
+    Source: SGD with momentum, Nesterov's and weight decay as PyTorch defines them, in integers by refquant.
     """
     w, v = checks.within(w_format, "w", as_int64(w, "w")), checks.within(S32, "v", as_int64(v, "v"))
     checks.shape("v", v, w.shape)

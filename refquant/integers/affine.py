@@ -20,9 +20,21 @@ from refquant.integers.fixed import check_zero_point
 from refquant.integers.formats import IntFormat
 from refquant.integers.rounding import half_away
 
+__all__ = ["gemmlowp", "min_max", "symmetric"]
+
 
 def gemmlowp(range_min: ArrayLike, range_max: ArrayLike, format: IntFormat):
-    """``(scale, zero_point)`` of the range widened to hold 0. Raises ValueError on a bad range."""
+    """``(scale, zero_point)`` of the range widened to hold 0: a float and an int, or arrays [C].
+
+    range_min, range_max : reals, one number each, or one a channel [C].
+    format : of the codes.
+
+    Raises ValueError for a range that is not finite or is reversed, one so narrow that its scale would be 0, or a
+    zero point outside int32 (of a wide format).
+
+    Source: google/gemmlowp, doc/quantization_example.cc, which is the scheme Banner 2018 names, for any format; scale 1
+    for [0, 0] is refquant's own.
+    """
     low, high = _check(range_min, range_max)
     low, high = np.minimum(low, 0), np.maximum(high, 0)
     scale = _scale(high - low, format.qmax - format.qmin)
@@ -31,7 +43,17 @@ def gemmlowp(range_min: ArrayLike, range_max: ArrayLike, format: IntFormat):
 
 
 def min_max(range_min: ArrayLike, range_max: ArrayLike, format: IntFormat):
-    """``(scale, zero_point)`` of the range itself; ValueError also when it has no width or lies too far from 0."""
+    """``(scale, zero_point)`` of the range itself: a float and an int, or arrays [C].
+
+    range_min, range_max : reals, one number each, or one a channel [C].
+    format : of the codes.
+
+    Raises ValueError for a range that is not finite, has no width, or lies so far from 0 that its zero point is
+    outside int32.
+
+    Source: Banner 2018, the authors' code, for the scale; it subtracts the real minimum, and rounding that to a zero
+    point is refquant's own.
+    """
     low, high = _check(range_min, range_max)
     if not (low < high).all():
         raise ValueError(f"range [{range_min!r}, {range_max!r}]: expected range_min < range_max")
@@ -40,7 +62,17 @@ def min_max(range_min: ArrayLike, range_max: ArrayLike, format: IntFormat):
 
 
 def symmetric(max_abs: ArrayLike, format: IntFormat):
-    """``(scale, zero_point)`` of ``[-max_abs, max_abs]``; the zero point is 0, or the middle code when unsigned."""
+    """``(scale, zero_point)`` of ``[-max_abs, max_abs]``: a float and an int, or arrays [C].
+
+    max_abs : reals, 0 or more, one number or one a channel [C].
+    format : of the codes. The zero point is 0, or the middle code when unsigned.
+
+    Raises ValueError for a max_abs that is negative or not finite, or so small that its scale would be 0; or an
+    unsigned format above 31 bits, whose middle code is outside int32.
+
+    Source: Kim 2024, the authors' code (its scale c / (2^(bits-1) - 1)), and TFLite's int8 weights; unsigned is
+    refquant's own.
+    """
     _, high = _check(0.0, max_abs)
     middle = 0 if format.signed else 1 << (format.bits - 1)
     return _pair(_scale(high, format.qmax - middle), np.broadcast_to(np.float64(middle), np.shape(high)))

@@ -14,13 +14,13 @@ from refquant.integers.kernels import worth_compiling
 
 @dataclass(frozen=True, eq=False)
 class Fixed:
-    """Codes with what they mean.
+    """Codes with what they mean: the reals ``scale * (codes - zero_point)``.
 
     codes : integers of ``format``, any shape; stored in the format's dtype.
-    scale : positive and finite; one number, or with ``axis`` one for each index along it.
-    format : IntFormat.
-    zero_point : the code that means 0; one integer, or with ``axis`` one for each index. It may lie outside the format
-        (then 0 is no code), but within int32.
+    scale : positive and finite; one number, or with ``axis`` one for each index along it [C]; float32, else float64.
+    format : `IntFormat`.
+    zero_point : the code that means 0; one integer, or with ``axis`` one for each index [C]. It may lie outside the
+        format (then 0 is no code), but within int32.
     axis : None for per tensor, else the axis along which scale and zero_point run (per channel).
 
     Raises
@@ -28,7 +28,10 @@ class Fixed:
     TypeError
         When codes or zero_point are not integers.
     ValueError
-        When a code is outside the format, a scale is not positive and finite, or a shape does not fit ``axis``.
+        When a code is outside the format, a zero point outside int32, a scale is not positive and finite, or a shape
+        does not fit ``axis``.
+
+    Source: the affine scheme of google/gemmlowp, doc/quantization.md; ONNX DequantizeLinear gives the same reals.
     """
 
     codes: np.ndarray
@@ -66,11 +69,12 @@ class Fixed:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape of the codes."""
         return self.codes.shape
 
     @property
     def value(self) -> np.ndarray:
-        """The reals the codes stand for, float64."""
+        """The reals the codes stand for, float64, of the codes' shape."""
         scale, zero_point = np.asarray(self.scale, np.float64), np.asarray(self.zero_point)
         if self.format.bits <= 62 or (self.format.signed and not zero_point.any()):
             return self._times(scale, zero_point)
@@ -78,7 +82,10 @@ class Fixed:
         return along(scale, self.axis, self.codes.ndim) * difference.astype(np.float64)  # it may not fit int64
 
     def in_precision(self, dtype) -> np.ndarray:
-        """The reals in float32 or float64, of a format of at most 32 bits: the difference is rounded to it first."""
+        """The reals in ``dtype``, float32 or float64, the difference rounded to it first. For at most 32 bits.
+
+        Raises ValueError for a scale that is not positive and finite in it.
+        """
         with np.errstate(over="ignore"):
             return self._times(check_scale(self.scale, dtype), np.asarray(self.zero_point))
 

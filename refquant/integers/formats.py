@@ -17,15 +17,16 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class IntFormat:
-    """An integer format of 2 to 64 bits.
+    """An integer format: which whole numbers are codes. Its methods work element by element, on any shape.
 
-    ``narrow`` leaves out the most negative code, so that a signed format is symmetric.
+    bits : 2 to 64.
+    signed : two's complement; else from 0 up.
+    narrow : without the most negative code, so that a signed format is symmetric.
 
-    Raises
-    ------
-    ValueError
-        For a width outside 2..64, or ``narrow`` on an unsigned format, for which libraries disagree
-        (TensorFlow drops code 0, QONNX the top code).
+    Raises ValueError for bits outside 2..64, or narrow on an unsigned format, for which libraries disagree (TensorFlow
+    drops code 0, QONNX the top code).
+
+    Source: two's complement; narrow as TensorFlow's narrow_range for signed formats.
     """
 
     bits: int
@@ -47,7 +48,7 @@ class IntFormat:
 
     @classmethod
     def parse(cls, name: str) -> IntFormat:
-        """The format of a short name: ``s8``, ``u4``, ``s8n`` (narrow)."""
+        """The format of a short ``name``: ``s8``, ``u4``, ``s8n`` (narrow). Raises ValueError for any other name."""
         match = re.fullmatch(r"([su])([1-9][0-9]?)(n?)", name) if isinstance(name, str) else None
         if not match:
             raise ValueError(f"format = {name!r}: expected s or u, a width from 2 to 64, and n for narrow: s8, u4, s8n")
@@ -72,7 +73,12 @@ class IntFormat:
         return (_SIGNED if self.signed else _UNSIGNED)[(self.bits - 1).bit_length()]
 
     def saturate(self, values: ArrayLike) -> np.ndarray:
-        """``values`` (integers, also Python's in an object array) clamped to [qmin, qmax], in the format's dtype."""
+        """``values`` (integers of any shape, also Python's in an object array) clamped to [qmin, qmax].
+
+        Returns the format's dtype.
+
+        Raises TypeError for floats and booleans.
+        """
         if isinstance(values, np.ndarray) and values.dtype == object:
             return np.asarray(np.clip(values, self.qmin, self.qmax), object).astype(self.dtype)
         values = as_integers(values, "values")
@@ -85,7 +91,7 @@ class IntFormat:
     def wrap(self, values: ArrayLike) -> np.ndarray:
         """``values`` (as for `saturate`) modulo 2^bits, in the format's dtype; two's complement where signed.
 
-        A narrow format wraps like its full one: the code that is left out can occur.
+        A narrow format wraps like its full one: the code that is left out can occur. Raises TypeError like `saturate`.
         """
         if isinstance(values, np.ndarray) and values.dtype == object:
             values = np.asarray(values & ((1 << 64) - 1), object).astype(np.uint64)

@@ -17,9 +17,17 @@ from refquant.integers.requantize import SHIFT_MAX
 
 
 def multiplier_from_scale(scale: ArrayLike | Fraction, bits: int = 31):
-    """``(multiplier, shift)``: two ints for one scale (a number or a Fraction), two int64 arrays for an array.
+    """``(multiplier, shift)`` with scale = multiplier * 2^-shift, nearly: two ints for one scale, or int64 arrays [N].
 
-    Raises ValueError for a scale that is not positive and finite, or so large that the shift would be below 1.
+    scale : a positive finite number, a Fraction, or an array [N] of them.
+    bits : of the multiplier, 2 to 31.
+
+    The shift is 1..62. Of a scale below 2^(bits-63) the multiplier keeps fewer bits, and below 2^-63 none: it is 0.
+
+    Raises ValueError for bits outside 2..31, or a scale that is not positive and finite, or so large that the shift
+    would be below 1.
+
+    Source: TFLite, QuantizeMultiplier (31 bits; its own shift is 31 minus this one); XNNPACK's rndnu (24 bits).
     """
     if not 2 <= bits <= 31:
         raise ValueError(f"bits = {bits!r}: expected 2 to 31")

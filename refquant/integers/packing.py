@@ -13,8 +13,13 @@ from refquant.integers.formats import IntFormat, as_integers
 def pack(codes: ArrayLike, format: IntFormat, word: int = 8) -> np.ndarray:
     """``codes``, flattened in C order, packed into words of ``word`` bits.
 
-    codes : integers of ``format``, whose width must be 2, 4, 8, 16, 32 or 64 and at most ``word``.
+    codes : integers of ``format``, any shape.
+    format : of 2, 4, 8, 16, 32 or 64 bits, at most ``word``.
     word : 8, 16, 32, 64 (returns uint8 .. uint64 [words]) or 128 (returns uint64 [words, 2], low half first).
+
+    Raises ValueError for a code outside the format, or another width of codes or words; TypeError for floats.
+
+    Source: ONNX's int4 and uint4 tensors (the first element in the low four bits); all else likewise, refquant's own.
     """
     width = _check(format, word)
     codes = as_integers(codes, "codes").reshape(-1)
@@ -34,9 +39,17 @@ def pack(codes: ArrayLike, format: IntFormat, word: int = 8) -> np.ndarray:
 
 
 def unpack(words: ArrayLike, format: IntFormat, count: int, word: int = 8) -> np.ndarray:
-    """The ``count`` codes that `pack` put into ``words``, one-dimensional, in the format's dtype.
+    """The codes [count] that `pack` put into ``words``, in the format's dtype.
 
-    Raises ValueError when ``words`` holds fewer codes, or so many words that some hold none.
+    words : integers [words], of 128 bits [words, 2]; as `pack` returns them. Bits above a word's width and the tail
+        behind the last code are not looked at.
+    format, word : as for `pack`.
+    count : how many codes.
+
+    Raises ValueError when ``words`` holds fewer codes, or so many words that some hold none, or for a width that `pack`
+    refuses; TypeError for floats.
+
+    Source: as for `pack`.
     """
     width = _check(format, word)
     part = min(word, 64)

@@ -30,15 +30,18 @@ _FAR = np.float64(2.0**60)
 
 def quantize(x: ArrayLike, scale, format: IntFormat, *, zero_point=0, axis: int | None = None, rounding=half_even,
              division: str = "divide", zero_point_at: str = "after", overflow: str = "saturate") -> Fixed:
-    """``x`` as a Fixed tensor; infinities saturate, whatever the overflow policy.
+    """``x`` as a `Fixed`, codes = saturate(round(x / scale) + zero_point); infinities saturate under either overflow.
 
-    x : float32 or float64, any shape.  scale, zero_point : per tensor, or with ``axis`` one a channel.
-    format : at most 32 bits.  The rest: see `quantize_codes`.
+    x : float32 or float64 (integers and float16 become float64), any shape.
+    scale, zero_point : per tensor (one number), or with ``axis`` one a channel [C].  format : at most 32 bits.
+    rounding : a mode, its name, or `Stochastic`.  division : "divide", or "reciprocal": x * (1 / scale).
+    zero_point_at : "after" or "before" rounding.  overflow : "saturate" or "wrap" (modulo 2^bits, for experiments).
 
-    Raises
-    ------
-    ValueError
-        For NaN in ``x``, a scale that is not positive and finite (in x's precision), or an unknown choice.
+    Raises ValueError for NaN in ``x``, a scale (or its reciprocal, where used) that is not positive and finite in x's
+    precision, a zero point outside int32 (or that float32, where it adds it, does not hold), a shape that does not fit,
+    a wider format, or an unknown choice; TypeError for an x of no reals, or a zero point of no integers.
+
+    Source: ONNX QuantizeLinear; torch (division="reciprocal"); gemmlowp's own example (zero_point_at="before").
     """
     rounding = _choices(rounding, zero_point_at, overflow, format)
     given = _checked(x, scale, zero_point, axis, division)
@@ -58,9 +61,11 @@ def quantize_codes(x: ArrayLike, scale, format: IntFormat, *, zero_point=0, axis
                    overflow: str = "saturate") -> tuple[np.ndarray, np.ndarray]:
     """``(codes, flags)`` of ``x``: the codes of `quantize` and what happened to each (`refquant.integers.flags`).
 
-    rounding : a mode, its name, or `Stochastic`.  division : "divide" or "reciprocal".
-    zero_point_at : "after" or "before" rounding.  overflow : "saturate" or "wrap" (modulo 2^bits, for experiments).
-    """
+    x, scale, format, zero_point, axis, rounding, division, zero_point_at, overflow : as for `quantize`; x any shape.
+
+    Raises what `quantize` raises.
+
+    Source: as for `quantize`; the flags are refquant's own."""
     rounding = _choices(rounding, zero_point_at, overflow, format)
     entering, rounded, after = _rounded(_checked(x, scale, zero_point, axis, division), rounding, zero_point_at)
     codes, flags = into_format(rounded, after, format, overflow)
@@ -126,7 +131,11 @@ def _whole(rounded: np.ndarray) -> np.ndarray:
 
 
 def dequantize(fixed: Fixed, dtype=np.float32) -> np.ndarray:
-    """``scale * (codes - zero_point)`` in ``dtype`` (float32 or float64): the difference is rounded to it first."""
+    """``scale * (codes - zero_point)`` of ``fixed``, any shape, each step rounded to ``dtype``, float32 or float64.
+
+    Raises ValueError for another dtype, a format above 32 bits, or a scale that is not positive and finite in dtype.
+
+    Source: ONNX DequantizeLinear."""
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"dtype = {dtype}: expected float32 or float64")
@@ -136,7 +145,13 @@ def dequantize(fixed: Fixed, dtype=np.float32) -> np.ndarray:
 
 def fake_quantize(x: ArrayLike, scale, format: IntFormat, *, zero_point=0, axis: int | None = None,
                   **how) -> np.ndarray:
-    """``x`` quantized and dequantized again, in x's precision; arguments as for `quantize`."""
+    """``x``, any shape, quantized and dequantized again, in x's precision.
+
+    scale, format, zero_point, axis, how : as for `quantize`; how is rounding, division, zero_point_at or overflow.
+
+    Raises what `quantize` raises.
+
+    Source: ONNX QuantizeLinear, then DequantizeLinear; torch's fake quantization with division="reciprocal"."""
     x = as_reals(x)
     return dequantize(quantize(x, scale, format, zero_point=zero_point, axis=axis, **how), x.dtype)
 
@@ -145,10 +160,13 @@ def ste_gradient(g: ArrayLike, x: ArrayLike, scale, format: IntFormat, *, zero_p
                  mask: str = "clip", division: str = "divide", rounding=half_even) -> np.ndarray:
     """The straight-through gradient of `fake_quantize`: ``g`` where ``x`` is in range, else 0, in g's dtype.
 
+    g, x : reals of one shape, any.  scale, format, zero_point, axis, division : as for `quantize`.
     mask : "clip" passes where qmin <= x / scale + zero_point <= qmax, both ends included; "round" compares the
-    rounded quotient plus the zero point, and so reaches half a code further: torch's fake quantization, when
-    ``division`` is "reciprocal" and ``rounding`` half_even.
-    """
+        quotient rounded by ``rounding`` plus the zero point, and so reaches half a code further.
+
+    Raises what `quantize` raises, and ValueError for a zero point that is no float of x's precision.
+
+    Source: Bengio 2013, but 0 outside ("clip"); torch, with division="reciprocal" and half_even ("round")."""
     choice("mask", mask, MASKS)
     given = _checked(x, scale, zero_point, axis, division)
     check_width(format)

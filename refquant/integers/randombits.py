@@ -33,7 +33,15 @@ POLYNOMIALS = {8: (8, 6, 5, 4), 16: (16, 14, 13, 11), 24: (24, 23, 22, 17), 32: 
 def philox4x32(counter: ArrayLike, key: tuple[int, int], rounds: int = 10) -> np.ndarray:
     """Philox4x32 of each counter, of 10 rounds as the standard generator has it.
 
-    counter : uint32 [..., 4].  key : two integers below 2^32.  Returns uint32 [..., 4].
+    counter : integers below 2^32, unchecked, [..., 4], word 0 first.
+    key : two integers below 2^32.
+    rounds : how many.
+
+    Returns uint32 [..., 4].
+
+    Raises ValueError for a key out of range.
+
+    Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"; equal to Random123's philox4x32.
     """
     words = np.moveaxis(np.asarray(counter, np.uint64), -1, 0)
     even, odd = words[::2], words[1::2]  # (c0, c2) and (c1, c3)
@@ -71,8 +79,18 @@ def check_count(n: int, high: int = 63) -> int:
 def philox_bits(n: int, shape: int | tuple[int, ...], seed: int, tensor: int = 0, step: int = 0) -> np.ndarray:
     """``n`` random bits (1..64) for every element of a tensor of ``shape``, in C order.
 
-    seed : below 2^64.  tensor, step : below 2^32, naming the tensor and the training step the bits are for.
-    Returns the unsigned type of the lane, values in [0, 2^n).
+    shape : a tuple, or how many elements.
+    seed : below 2^64.
+    tensor, step : below 2^32, naming the tensor and the training step the bits are for.
+
+    Each takes the n highest bits of a lane of its own, of 8, 16, 32 or 64 bits: the narrowest that holds n. Lanes
+    follow each other from the lowest bits of a block of 128 on.
+
+    Returns an array of ``shape`` in the lane's unsigned type, values in [0, 2^n).
+
+    Raises ValueError for a number out of range.
+
+    Source: Salmon et al. 2011; that (seed, tensor, step) make key and counter, and the lanes, is refquant's own.
     """
     width = lane_width(n)
     count = math.prod(shape) if isinstance(shape, tuple) else shape
@@ -118,7 +136,14 @@ def taps(width: int) -> int:
 def lfsr_states(width: int, seed: int, count: int, steps: int = 1) -> np.ndarray:
     """``count`` successive states, each ``steps`` after the one before, the first ``steps`` after ``seed``.
 
-    width : 8, 16, 24 or 32.  seed : 1 .. 2^width - 1 (0 would stay 0).  Returns uint32 [count].
+    width : 8, 16, 24 or 32.
+    seed : 1 .. 2^width - 1 (0 would stay 0).
+
+    Returns uint32 [count].
+
+    Raises ValueError for another width, a seed out of range, or steps below 1.
+
+    Source: a Galois linear-feedback shift register; its primitive polynomials (POLYNOMIALS) are refquant's choice.
     """
     mask, state = taps(width), _below(seed, width, "seed")
     if state == 0:
@@ -134,7 +159,18 @@ def lfsr_states(width: int, seed: int, count: int, steps: int = 1) -> np.ndarray
 
 
 def lfsr_bits(n: int, shape: int | tuple[int, ...], width: int, seed: int, steps: int | None = None) -> np.ndarray:
-    """``n`` random bits (1..width) for every element of ``shape``, in C order; ``steps`` defaults to ``n``."""
+    """``n`` random bits (1..width) for every element of ``shape``, in C order: the low bits of `lfsr_states`.
+
+    shape : a tuple, or how many elements.
+    width, seed : of the register, as in `lfsr_states`.
+    steps : from one element to the next; ``n`` unless given.
+
+    Returns an array of ``shape`` in the smallest unsigned type that holds n bits.
+
+    Raises ValueError for n outside 1..width, and like `lfsr_states`.
+
+    Source: as for `lfsr_states`; which bits are taken is refquant's own.
+    """
     check_count(n, width)
     count = math.prod(shape) if isinstance(shape, tuple) else shape
     states = lfsr_states(width, seed, count, n if steps is None else steps)

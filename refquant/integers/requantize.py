@@ -1,22 +1,4 @@
-"""Accumulators to codes: multiply by scale = multiplier * 2^-shift and round. There is no one way to do it.
-
-With p = acc * multiplier, exact, and e = shift - 31:
-
-    tosa_single   half_up(p / 2^shift)                                    TOSA RESCALE, SINGLE_ROUND
-    tosa_double   half_away(half_up(p / 2^31) / 2^e); e <= 0: as single   TOSA DOUBLE_ROUND = TFLite, gemmlowp
-    ruy_double    half_up(half_up(p / 2^31) / 2^e);   e <= 0: as single   ruy's older Arm kernels
-    mul16         half_up(acc * m16 / 2^(shift-16)), m16 = min((multiplier + 2^15) >> 16, 2^15 - 1)   TFLM, int64
-    rndnu         half_up(p / 2^shift), multiplier of 24 bits             XNNPACK
-    fp32_rint     half_even(fl(fl(acc) * scale)) in float32               ONNX Runtime, XNNPACK
-    fp32_round    half_away(fl(fl(acc) * scale)) in float32
-    shift         any rounding of acc / 2^shift                           power-of-two scales
-
-    code = saturate(that + zero_point), or the zero point joins the value that enters the last rounding.
-
-The half_up of tosa_double's first step is gemmlowp's SaturatingRoundingDoublingHighMul: its nudge of 1 - 2^30 for
-negative products and C's truncating division together round ties up. Where TFLite would shift left first (shift
-below 31), its int32 may overflow; here the product is exact.
-"""
+"""Accumulators to codes: multiply by scale = multiplier * 2^-shift and round; `requantize_codes` lists the ways."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -40,7 +22,7 @@ from refquant.integers.quantize import (
 )
 from refquant.integers.rounding import check_shift, floor, half_away, half_even, half_up, named
 
-# What others call these flavours, besides the names in the table above.
+# What others call these flavours, besides the names in the table below.
 ALIASES = {"tflite_double": "tosa_double"}
 
 SHIFT_MAX = 62
@@ -50,7 +32,12 @@ def requantize(acc: ArrayLike, multiplier: ArrayLike | None = None, shift: Array
                scale: ArrayLike | None = None, axis: int | None = None, zero_point: ArrayLike = 0,
                zero_point_at: str = "after", rounding=None, format: IntFormat | None = None,
                overflow: str = "saturate") -> np.ndarray:
-    """The codes of ``acc``, in the format's dtype; arguments and errors as for `requantize_codes`."""
+    """The codes of ``acc`` (any shape) in the format's dtype: `requantize_codes` without the flags. The arguments
+    (multiplier, shift, flavour, scale, axis, zero_point, zero_point_at, rounding, format, overflow) are as there.
+
+    Raises what `requantize_codes` raises.
+
+    Source: as there."""
     given = _checked(acc, multiplier, shift, flavour, scale, axis, zero_point, zero_point_at, rounding, format,
                      overflow)
     codes = _compiled(given) if overflow == "saturate" and worth_compiling(given.acc.size) else None
@@ -61,28 +48,41 @@ def requantize_codes(acc: ArrayLike, multiplier: ArrayLike | None = None, shift:
                      flavour: str, scale: ArrayLike | None = None, axis: int | None = None,
                      zero_point: ArrayLike = 0, zero_point_at: str = "after", rounding=None,
                      format: IntFormat | None = None, overflow: str = "saturate") -> tuple[np.ndarray, np.ndarray]:
-    """``(codes, flags)`` of ``acc``: codes in the format's dtype, flags as in `refquant.integers.flags`.
+    """``(codes, flags)`` of ``acc``, in its shape: the format's dtype, and uint8 as in `refquant.integers.flags`.
+
+    With p = acc * multiplier, exact, and e = shift - 31, ``flavour`` is one of
+
+        tosa_single   half_up(p / 2^shift)                                    TOSA RESCALE, SINGLE_ROUND
+        tosa_double   half_away(half_up(p / 2^31) / 2^e); e <= 0: as single   TOSA DOUBLE_ROUND = TFLite, gemmlowp
+        ruy_double    half_up(half_up(p / 2^31) / 2^e);   e <= 0: as single   ruy's older Arm kernels
+        mul16         half_up(acc * m16 / 2^(shift-16)), m16 = min((multiplier + 2^15) >> 16, 2^15 - 1)   TFLM, int64
+        rndnu         half_up(p / 2^shift), multiplier of 24 bits             XNNPACK
+        fp32_rint     half_even(fl(fl(acc) * scale)) in float32               ONNX Runtime, XNNPACK
+        fp32_round    half_away(fl(fl(acc) * scale)) in float32
+        shift         any rounding of acc / 2^shift                           power-of-two scales
+
+    and code = saturate(that + zero_point), or the zero point joins the value that enters the last rounding.
 
     acc : integers of any shape, within int32 (mul16: 48 bits; shift: int64).
-    multiplier, shift : per tensor, or with ``axis`` one a channel; shift 1..62 (mul16 17..62; shift 0..62, and no
+    multiplier, shift : one number, or with ``axis`` one a channel [C]; shift 1..62 (mul16 17..62; shift 0..62, and no
         multiplier), multiplier 0..2^31 - 1 (rndnu: 2^24 - 1). See `multiplier_from_scale`.
-    scale : float32, for the fp32 flavours in place of the two.
-    zero_point, zero_point_at : added "after" the rounding or "before" it.
+    scale : float32, one number or [C], for the fp32 flavours in place of the two.
+    zero_point, zero_point_at : within int32, one number or [C]; added "after" the rounding or "before" it.
     rounding : for the shift flavour: a mode, its name, or `Stochastic`.
     format, overflow : of the codes (fp32 flavours: at most 32 bits); int8 unless given; "saturate" or "wrap".
 
-    Raises ValueError naming the argument that is missing, superfluous or out of range.
-    """
+    Raises ValueError naming what is missing, superfluous, unknown or out of range; TypeError for floats as integers.
+
+    Source: those named ("tflite_double" is "tosa_double"). gemmlowp's nudge of 1 - 2^30 for negative products and C's
+    truncating division together round ties up. Where TFLite would shift left first (shift below 31), its int32 may
+    overflow; here the product is exact."""
     return _plain(_checked(acc, multiplier, shift, flavour, scale, axis, zero_point, zero_point_at, rounding, format,
                            overflow), flags=True)
 
 
 @dataclass(frozen=True, eq=False)
 class _Given:
-    """Checked arguments: acc of any integer type; what may differ between channels, [] or [channels].
-
-    multiplier, shift, scale and rounding are None where the flavour takes none.
-    """
+    """Checked arguments: [] or [channels] where channels may differ, None where the flavour takes none."""
 
     acc: np.ndarray
     multiplier: Any

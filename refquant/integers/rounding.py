@@ -23,14 +23,27 @@ from numpy.typing import ArrayLike
 
 from refquant.integers.formats import as_int64, as_integers, extremes
 
+__all__ = [
+    "MODES", "OTHER_NAMES", "Frozen", "Rounding", "away", "ceil", "floor", "half_away", "half_down", "half_even",
+    "half_up", "half_zero", "named", "odd", "translate", "trunc",
+]
+
 
 @dataclass(frozen=True)
 class Rounding:
-    """A named rounding mode: call it on reals, or `shift` integers with it.
+    """A named rounding mode: call it on reals ``x``, or `shift` integers with it, of any shape.
 
-    ``goes_up(below, half, negative, odd)`` is the mode's rule for inexact values. below, half: the remainder above
-    the floor is under one half, is exactly one half; negative: the value is; odd: the floor is. Boolean arrays.
-    ``on_floats`` : IEEE 754's own function of the same rule, where NumPy has one: the same numbers, sooner.
+    Called, it gives whole numbers in x's float dtype (float64 for what is not float32); infinities and NaN stay.
+
+    name : what `named` finds it by.
+    goes_up : the mode's rule for inexact values, of four boolean arrays of one shape: ``goes_up(below, half, negative,
+        odd)``. below, half: the remainder above the floor is under one half, is exactly one half; negative: the value
+        is; odd: the floor is.
+    on_floats : IEEE 754's own function of the same rule, where NumPy has one: the same numbers, sooner.
+
+    Raises TypeError, when called, for what are no reals, and as `shift` says.
+
+    Source: IEEE 754 (five of the modes), RISC-V vxrm, ap_fixed, QONNX: each mode names its own, `OTHER_NAMES` them all.
     """
 
     name: str
@@ -41,7 +54,8 @@ class Rounding:
         """``x`` (reals, any shape) rounded to integers, in x's float dtype; infinities and NaN stay.
 
         Exact for every float: the fraction is measured from the truncated value, which loses no bit, so that
-        0.49999999999999994 is below a tie and 2^52 + 1 is an integer.
+        0.49999999999999994 is below a tie and 2^52 + 1 is an integer. float32 and float64 stay; integers and float16
+        become float64. Raises TypeError for anything else.
         """
         x = as_reals(x)
         if self.on_floats is not None:
@@ -57,8 +71,13 @@ class Rounding:
     def shift(self, values: ArrayLike, shift: ArrayLike, plus: ArrayLike = 0) -> np.ndarray:
         """``plus + values / 2^shift`` rounded to integers, exactly.
 
-        values : integers within int64, any shape.  shift : 0..63.  plus : integers that join before the rounding,
-        and so matter to what is even or negative.  All broadcast. Returns int64.
+        values : integers within int64, any shape.
+        shift : 0..63, of a shape that broadcasts.
+        plus : integers likewise, that join before the rounding, and so matter to what is even or negative.
+
+        Returns int64, which the sum must fit.
+
+        Raises ValueError for a shift or a value out of range, TypeError for floats.
         """
         values, amount, remainder, half = split(values, shift)
         floor = (values >> amount) + plus
@@ -70,18 +89,29 @@ class Rounding:
 
 
 half_even = Rounding("half_even", lambda below, half, negative, odd: np.where(half, odd, ~below), np.rint)
+"""To the nearest integer, ties to the even one. Source: IEEE 754 roundTiesToEven; ONNX Round and QuantizeLinear."""
 half_away = Rounding("half_away", lambda below, half, negative, odd: np.where(half, ~negative, ~below))
+"""To the nearest integer, ties away from zero. Source: IEEE 754 roundTiesToAway; C's round."""
 half_up = Rounding("half_up", lambda below, half, negative, odd: ~below)
+"""To the nearest integer, ties toward +infinity. Source: TOSA SINGLE_ROUND; RISC-V rnu; ap_fixed AP_RND."""
 half_down = Rounding("half_down", lambda below, half, negative, odd: ~(below | half))
+"""To the nearest integer, ties toward -infinity. Source: ap_fixed AP_RND_MIN_INF; APyTypes TIES_NEG."""
 half_zero = Rounding("half_zero", lambda below, half, negative, odd: np.where(half, negative, ~below))
+"""To the nearest integer, ties toward zero. Source: ap_fixed AP_RND_ZERO; APyTypes TIES_ZERO."""
 floor = Rounding("floor", lambda below, half, negative, odd: np.zeros_like(negative), np.floor)
+"""Toward -infinity: an arithmetic right shift. Source: IEEE 754 roundTowardNegative; RISC-V rdn; ap_fixed AP_TRN."""
 ceil = Rounding("ceil", lambda below, half, negative, odd: np.ones_like(negative), np.ceil)
+"""Toward +infinity. Source: IEEE 754 roundTowardPositive; APyTypes TO_POS."""
 trunc = Rounding("trunc", lambda below, half, negative, odd: negative, np.trunc)
+"""Toward zero: C's division and conversion. Source: IEEE 754 roundTowardZero; ap_fixed AP_TRN_ZERO."""
 away = Rounding("away", lambda below, half, negative, odd: ~negative)
+"""Away from zero. Source: QONNX UP; APyTypes TO_AWAY."""
 odd = Rounding("odd", lambda below, half, negative, odd: ~odd)
+"""Integers stay; what is inexact goes to whichever neighbour is odd. Source: von Neumann; RISC-V rod."""
 
 MODES = {mode.name: mode for mode in
          (half_even, half_away, half_up, half_down, half_zero, floor, ceil, trunc, away, odd)}
+"""The ten modes by their names. Source: refquant's own names; "nearest" is none."""
 
 # What others call these modes.
 OTHER_NAMES: dict[str, dict[str, str]] = {
@@ -99,10 +129,18 @@ OTHER_NAMES: dict[str, dict[str, str]] = {
                  "TIES_EVEN": "half_even", "TIES_AWAY": "half_away", "TIES_ZERO": "half_zero",
                  "TIES_POS": "half_up", "TIES_NEG": "half_down", "JAM_UNBIASED": "odd"},
 }
+"""Our name for another system's: ``OTHER_NAMES[system][name]``. Source: the documentation of each system."""
 
 
 def translate(system: str, name: str) -> str:
-    """Our name for the rounding that ``system`` calls ``name``: ``translate("ap_fixed", "AP_RND") == "half_up"``."""
+    """Our name for the rounding that ``system`` calls ``name``: ``translate("ap_fixed", "AP_RND") == "half_up"``.
+
+    system, name : text.
+
+    Raises ValueError for a system or a name that `OTHER_NAMES` does not have.
+
+    Source: the documentation of each system.
+    """
     try:
         names = OTHER_NAMES[system]
     except KeyError:
@@ -114,7 +152,14 @@ def translate(system: str, name: str) -> str:
 
 
 def named(rounding: Any) -> Any:
-    """The rounding of this name; a value that already rounds (`Rounding`, `Stochastic`, `Frozen`) is itself."""
+    """The rounding of this name; a value that already rounds (`Rounding`, `Stochastic`, `Frozen`) is itself.
+
+    rounding : a name of `MODES`, or a function of reals of any shape.
+
+    Raises ValueError for an unknown name, or what cannot be called.
+
+    Source: refquant's own: every rounding has a name, "nearest" is none.
+    """
     if isinstance(rounding, str) and rounding in MODES:
         return MODES[rounding]
     if callable(rounding):
@@ -155,6 +200,13 @@ class Frozen:
 
     The straight-through estimator is the derivative of a quantizer whose rounding error does not change, so with
     ``Frozen`` in place of a mode an ordinary finite difference measures the straight-through gradient.
+
+    rounding : a mode or its name, whose error it is: what it gives for the first ``x`` (reals, any shape), less that x.
+        A later x has the same shape.
+
+    Raises ValueError for an unknown name, or a later shape that does not fit.
+
+    Source: Bengio 2013 for the estimator; freezing the error is refquant's own.
     """
 
     name = "frozen"
@@ -163,6 +215,7 @@ class Frozen:
         self.rounding, self.error = named(rounding), None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
+        """``x`` (reals, any shape) plus the rounding error of the first x."""
         if self.error is None:
             self.error = self.rounding(x) - x
         return x + self.error

@@ -23,9 +23,15 @@ from refquant.integers.rounding import as_reals, split
 
 @dataclass(frozen=True, eq=False)
 class Stochastic:
-    """Rounding by random bits: used wherever a `Rounding` is.
+    """Rounding by random bits, like a `Rounding`: reals ``x`` to ``floor(x + rbits / 2^n)``, integers by `shift`.
 
-    rbits : unsigned integers below 2^n, broadcast against what is rounded.  n : 1..63.
+    rbits : unsigned integers below 2^n, of any shape that broadcasts against what is rounded.
+    n : how many random bits, 1..63.
+
+    Raises ValueError for n outside 1..63, or rbits outside 0..2^n - 1; TypeError for rbits that are not integers.
+
+    Source: Gupta 2015 (the expectation is the value), as Banner 2018, sec. 4, asks for gradients. That the bits are an
+    argument, and floor(u + r / 2^n), is refquant's own.
     """
 
     rbits: np.ndarray
@@ -41,7 +47,12 @@ class Stochastic:
         object.__setattr__(self, "rbits", array.astype(np.int64))
 
     def __call__(self, x: ArrayLike) -> np.ndarray:
-        """``floor(x + rbits / 2^n)`` of the exact sum, in x's float dtype; infinities and NaN stay."""
+        """``floor(x + rbits / 2^n)`` of the exact sum, in x's float dtype; infinities and NaN stay.
+
+        x : reals, any shape.
+
+        Raises TypeError like `Rounding`, ValueError for a shape that rbits does not fit.
+        """
         x = as_reals(x)
         with np.errstate(invalid="ignore"):
             whole = np.trunc(x)
@@ -51,7 +62,10 @@ class Stochastic:
         return whole + (half_sum >> (self.n - 1)).astype(x.dtype)
 
     def shift(self, values: ArrayLike, shift: ArrayLike, plus: ArrayLike = 0) -> np.ndarray:
-        """``plus + values / 2^shift`` rounded by the random bits; integers within int64, shift 0..63; returns int64."""
+        """``plus + values / 2^shift`` rounded by the random bits, int64; all of them broadcast.
+
+        values, shift, plus : integers, as for `Rounding.shift`, whose errors these are.
+        """
         values, amount, remainder, _ = split(values, shift)
         rbits, s, n = self.rbits.astype(np.uint64), amount.astype(np.uint64), np.uint64(self.n)
         # a short r moves up to the binary point; of a long one the top s bits matter
@@ -63,7 +77,15 @@ class Stochastic:
 class PhiloxRounding:
     """`Stochastic` with bits of its own for whatever shape it rounds: those that Philox gives for (seed, tensor, step).
 
-    So a tensor's rounding does not depend on what was rounded before it, nor on threads.
+    So a tensor's rounding does not depend on what was rounded before it, nor on threads. It rounds reals of any shape;
+    integers are not shifted by it.
+
+    seed, tensor, step : whose bits, as in `philox_bits`.
+    n : how many random bits an element, 1..63.
+
+    Raises ValueError for a number out of range, when it is called.
+
+    Source: Salmon et al. 2011 (`philox_bits`) and `Stochastic`.
     """
 
     seed: int
@@ -73,4 +95,5 @@ class PhiloxRounding:
     name = "stochastic"
 
     def __call__(self, x: ArrayLike) -> np.ndarray:
+        """``x`` (reals, any shape) rounded to whole numbers, in x's float dtype."""
         return Stochastic(philox_bits(self.n, np.shape(x), self.seed, self.tensor, self.step), self.n)(x)

@@ -32,15 +32,30 @@ from refquant.integers.rounding import Frozen, half_even
 from refquant.quantizers.grid import Units, check_variant, on_grid, some_width
 from refquant.reals import mean
 
+__all__ = ["banner_quantize", "per_sample_range", "tensor_range", "update_running"]
+
 LEAST_STEP = 1e-8  # of the authors' code
 
 
 @Op
 def banner_quantize(x, *, range_min, range_max, bits, rounding=half_even, variant="paper"):
-    """``x`` on the range [range_min, range_max] in ``bits`` unsigned bits: a Fixed, or for the authors' a FixedSum.
+    """``x`` on the range [range_min, range_max] in ``bits`` unsigned bits.
 
-    x : any shape.  range_min <= range_max : real numbers, per tensor.
-    Raises ValueError for a range that is not finite or is the wrong way round, and NaN in ``x``.
+    x : reals, any shape; infinities have the outer codes.
+    range_min, range_max : one number each, in x's units, range_min <= range_max.
+    bits : 2 to 32.
+    rounding : a mode, its name, `Stochastic` or `refquant.quantizers.grid.Dithered`; with `Frozen` the result is reals.
+    variant : "paper", on the range widened to hold 0 ([0, 0] counts as [0, 1e-8]), or "authors", on the range itself,
+        in steps of at least 1e-8.
+
+    Returns a Fixed of x's shape, per tensor; "authors" a FixedSum, of the codes and of range_min, where that is not 0.
+    Backward: the identity, which is the derivative with the whole quantization error, clipping too, held constant.
+
+    Raises ValueError for NaN in ``x``, a range that is not finite, is the wrong way round, or so wide or narrow that
+    float64 or the zero point's int32 does not hold its grid, and for an unknown choice.
+
+    Source: Banner 2018 names GEMMLOWP and leaves the details to an appendix that was not at hand; "paper" is the scheme
+    of google/gemmlowp, doc/quantization_example.cc; "authors" the authors' released code, quantized.pytorch.
     """
     format = IntFormat(bits, signed=False)
     if check_variant(variant) == "authors":
@@ -65,14 +80,29 @@ def _authors_scale(range_min, range_max, format: IntFormat) -> float:
 
 
 def tensor_range(x: np.ndarray) -> tuple[float, float]:
-    """``(min, max)`` of the whole tensor: the range of weights and of gradients."""
+    """``(min, max)`` of the whole tensor, in its units: the range of weights and of gradients.
+
+    x : reals, any shape; a NaN among them makes both NaN.
+
+    Raises ValueError for an ``x`` without elements.
+
+    Source: Banner 2018's authors' code, where the paper does not say.
+    """
     if x.size == 0:
         raise ValueError(f"x has shape {x.shape}: expected at least one element to take a range of")
     return float(x.min()), float(x.max())
 
 
 def per_sample_range(x: np.ndarray) -> tuple[float, float]:
-    """The mean over the batch [B, ...] of each sample's min, and of its max: the range of activations in training."""
+    """``(mean min, mean max)`` over the batch of each sample's min and max: the range of activations in training.
+
+    x : reals [B, ...].
+
+    Raises ValueError for an ``x`` without elements.
+
+    Source: Banner 2018's authors' code (the paper takes ranges from Range BN, where there is one). The means are summed
+    in refquant's own fixed order.
+    """
     if x.size == 0:
         raise ValueError(f"x has shape {x.shape}: expected at least one element to take a range of")
     samples = np.asarray(x, np.float64).reshape(len(x), -1)
@@ -82,6 +112,11 @@ def per_sample_range(x: np.ndarray) -> tuple[float, float]:
 def update_running(running, batch, momentum: float = 0.1):
     """``momentum * running + (1 - momentum) * batch``: the authors' running mean, which keeps a tenth of the past.
 
-    Their buffers start at 0 and serve evaluation. (PyTorch's batch norm uses momentum the other way round.)
+    running, batch : reals of one shape, any shape; what ran so far, 0 at first, and what this batch shows.
+    momentum : one number, the weight of the past. (PyTorch's batch norm uses it the other way round.)
+
+    Raises nothing of its own.
+
+    Source: Banner 2018's authors' code, whose evaluation uses the result; not in the paper.
     """
     return momentum * running + (1 - momentum) * batch

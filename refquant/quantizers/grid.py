@@ -18,16 +18,26 @@ import numpy as np
 
 from refquant.integers import Fixed, IntFormat, rounding
 from refquant.integers.fixed import along
-from refquant.integers.quantize import choice
+from refquant.integers.quantize import check_width, choice
 from refquant.integers.rounding import Frozen, half_even, named
 from refquant.worth import worth_compiling
+
+__all__ = ["Dithered", "Units", "on_grid"]
 
 COMPILED_FROM = 1 << 12  # elements: for fewer the compiler, or its cache, is not worth waking
 
 
 @dataclass(frozen=True)
 class Units:
-    """How reals become units of codes; each of the five operations is rounded on its own, in float64."""
+    """How reals x become units of codes: ((x - start) / divisor + before) * times + after.
+
+    start, divisor, before, times, after : one number each. Called with x, float64 of any shape, it returns those units,
+        float64; each of the five operations is rounded on its own.
+
+    Raises nothing of its own.
+
+    Source: refquant's own, the operations of the five papers' quantizers in their order.
+    """
 
     start: float = 0.0
     divisor: float = 1.0
@@ -45,9 +55,20 @@ def on_grid(x: np.ndarray, scale, format: IntFormat, *, units: Units = Units(), 
             axis: int | None = None, rounding=half_even, plus: int = 0):
     """The Fixed tensor whose codes are ``x``, in ``units`` of codes, clipped to ``format`` and rounded.
 
+    x : float64, an array of any shape; infinities have the outer codes.
+    scale, zero_point, axis : of the Fixed: one number each, or with ``axis`` the scales of its channels [C].
+    format : IntFormat, at most 32 bits.
+    units : `Units`, whether or not they agree with ``scale``.
+    rounding : a mode, its name, `Stochastic` or `Dithered`; with `Frozen` the result is reals, not a Fixed.
     plus : an integer that joins after rounding (it matters to ties), as the zero point may.
-    Raises ValueError where ``x`` is NaN, which has no code, and for a scale that is not positive and finite.
+
+    Raises ValueError where ``x`` is NaN, which has no code, for a scale that is not positive and finite, a zero point
+    beyond int32, an axis or shape that does not fit, and an unknown rounding.
+
+    Source: refquant's own: what the quantizers of all five papers end with. Clipping comes before rounding, as in the
+    authors' codes; at whole ends the codes are the same either way.
     """
+    check_width(format)
     rounding, codes = named(rounding), None
     if compiles(x):
         from refquant.quantizers import kernels
@@ -114,7 +135,14 @@ def check_finite(x: np.ndarray, name: str) -> None:
 class Dithered:
     """Stochastic rounding as Banner's and Kim's released codes have it: half_even of the value plus noise.
 
-    noise : reals, uniform on (-1/2, 1/2), broadcast against what is rounded.
+    noise : reals, uniform on (-1/2, 1/2), any shape that broadcasts against what is rounded.
+
+    Called with float64 of any shape, already clipped, it returns integers in float64.
+
+    Raises nothing of its own (NumPy's ValueError for noise that does not broadcast).
+
+    Source: the released codes of Banner 2018 (quantized.pytorch) and Kim 2024. They clip after the noise: the codes are
+    the same, as it is below 1/2.
     """
 
     noise: np.ndarray

@@ -1,5 +1,5 @@
 """Kim, Lee, Jeon, Moon, Ham 2024: Toward INT4 Fixed-Point Training via Exploring Quantization Error for Gradients
-(arXiv 2407.12637).
+(arXiv 2407.12637). Read through the authors' code and a summary: the paper's equation numbers are not known to us.
 
 Gradients G, b bits, clip factor gamma in (0, 1], 2^b - 1 levels with 0 among them, rounded stochastically:
 
@@ -30,15 +30,24 @@ from refquant.integers.rounding import half_even
 from refquant.quantizers.grid import Units, compiles, finite_highest, on_grid, passed
 from refquant.reals import mean, sample_variance, total
 
+__all__ = ["clipped_fraction", "error_bound", "gradient_errors", "initial_clip", "int4_activation", "int4_gradient",
+           "int4_weight", "large_gradients", "scanned_clip_factor", "target_fraction", "updated_clip_factor"]
+
 ALPHA, BETA, LEAST_FACTOR, LEAST_CLIP = 1e-3, 1e-3, 1e-3, 1e-8
 
 
 @Op
 def int4_gradient(g, *, clip_factor, bits, rounding=half_even, max_abs=None):
-    """The gradient ``g`` clipped at ``clip_factor`` times its maximum, on 2^bits - 1 levels: a Fixed.
+    """The gradient ``g`` clipped at ``clip_factor`` times its maximum, on 2^bits - 1 levels: a Fixed, per tensor.
 
-    rounding : stochastic in the paper (`refquant.integers.Stochastic`).  A gradient of zeros has the clip 1e-8.
-    max_abs : a maximum estimated before ``g`` was known, in place of its own.
+    g : reals, any shape; one of zeros has the clip 1e-8.  clip_factor : gamma, one number, 0 < gamma <= 1.
+    bits : 2 to 32.  rounding : a mode, its name, `Stochastic` (the paper's) or `Dithered` (the authors' code's).
+    max_abs : one number, a maximum estimated before ``g`` was known, in place of its own.
+    Backward: g where |g| <= clip, else 0: the derivative of the clip to a constant level.
+
+    Raises ValueError for NaN in ``g``, infinities unless ``max_abs`` is given, a clip_factor or max_abs outside its
+    limits, a clip too small for a step, and an unknown rounding.
+    Source: Kim 2024, grad_quant of the authors' code; max_abs is refquant's own, for in-hindsight ranges.
     """
     clip, format = _gradient_clip(g, clip_factor, max_abs), IntFormat(bits, narrow=True)
     scale = clip / format.qmax
@@ -65,7 +74,13 @@ def _gradient_clip(g: np.ndarray, clip_factor: float, max_abs: float | None) -> 
 
 @Op
 def int4_weight(w, clip, *, bits, rounding=half_even):
-    """Weights on 2^bits - 1 levels in [-clip, clip]: a Fixed, per tensor.  clip: one positive number, learned."""
+    """Weights on 2^bits - 1 levels in [-clip, clip]: a Fixed of their shape, per tensor.
+
+    w : reals, any shape.  clip : one positive number, learned, in w's units.  bits, rounding : as for `int4_gradient`.
+    Backward: the derivative with the rounding error, in steps, held constant.
+    Raises ValueError for NaN in ``w``, a clip that is not one positive finite number, and an unknown rounding.
+    Source: Kim 2024, w_quan of the authors' code.
+    """
     return _clipped(w, clip, IntFormat(bits, narrow=True), rounding)
 
 
@@ -76,7 +91,12 @@ def int4_weight_backward(g, out, w, clip, *, bits, rounding=half_even):
 
 @Op
 def int4_activation(x, clip, *, bits, signed=False, rounding=half_even):
-    """Activations on 2^bits levels in [0, clip]; signed, 2^bits - 1 levels in [-clip, clip]: a Fixed; clip as above."""
+    """Activations on 2^bits levels in [0, clip]; ``signed``, on 2^bits - 1 in [-clip, clip]: a Fixed, per tensor.
+
+    x : reals, any shape.  clip, bits, rounding, and Backward: as for `int4_weight`.
+    Raises ValueError as `int4_weight` does.
+    Source: Kim 2024, a_quan of the authors' code.
+    """
     return _clipped(x, clip, IntFormat(bits, signed, narrow=signed), rounding)
 
 
@@ -117,13 +137,21 @@ def _positive(clip) -> float:
 
 
 def initial_clip(x: np.ndarray, half_normal: bool = False) -> float:
-    """3 std(x) (N - 1); for activations after a ReLU, ``half_normal``, that of the normal values behind them."""
+    """3 std(x) (N - 1), one number, for ``x`` of any shape; ``half_normal``: that of the normal values behind a ReLU.
+
+    Raises ValueError for fewer than two elements.
+    Source: Kim 2024's authors' code.
+    """
     deviation = float(np.sqrt(sample_variance(x)))
     return 3 * deviation / float(np.sqrt(1 - 2 / np.pi)) if half_normal else 3 * deviation
 
 
 def clipped_fraction(g: np.ndarray, clip_factor: float) -> float:
-    """R(gamma): the fraction of all gradients beyond ``clip_factor`` times the largest, strictly."""
+    """R(gamma): the fraction of all gradients ``g`` (any shape) beyond ``clip_factor`` times the largest, strictly.
+
+    Raises ValueError for a ``g`` that is not finite.
+    Source: Kim 2024; strictly: the authors' code.
+    """
     return _fraction_beyond(g, clip_factor * finite_highest(g, "g"))
 
 
@@ -132,7 +160,11 @@ def _fraction_beyond(g: np.ndarray, clip: float) -> float:
 
 
 def target_fraction(bits: int, alpha: float = ALPHA) -> float:
-    """alpha / (2^bits - 1): the clipped fraction at which the bound is least."""
+    """``alpha / (2^bits - 1)``, one number: the clipped fraction at which the bound is least (alpha: of large ones).
+
+    Raises nothing of its own.
+    Source: Kim 2024, where the bound's slope is 0, R itself held constant.
+    """
     return alpha / (2**bits - 1)
 
 
@@ -140,7 +172,11 @@ def updated_clip_factor(clip_factor: float, g: np.ndarray, bits: int, alpha: flo
                         max_abs: float | None = None) -> float:
     """gamma after a step whose unquantized output gradient was ``g``; as it is for a gradient of zeros.
 
-    max_abs : max|G|, where it is known already.
+    clip_factor : gamma before it, one number.  g : reals, any shape.  max_abs : max|g|, where it is known already.
+    bits, alpha : as for `target_fraction`.  beta : how far gamma moves, one number.
+
+    Raises ValueError for a ``g`` that is not finite, unless ``max_abs`` is given.
+    Source: Kim 2024, update_interval of the authors' code.
     """
     largest = finite_highest(g, "g") if max_abs is None else max_abs
     if largest == 0:
@@ -152,9 +188,12 @@ def updated_clip_factor(clip_factor: float, g: np.ndarray, bits: int, alpha: flo
 def scanned_clip_factor(g: np.ndarray, bits: int, alpha: float = ALPHA, beta: float = BETA) -> float:
     """The authors' first gamma: from 1 down by ``beta`` until a slow mean of R, from 0 up, passes its target.
 
-    m <- (1 - beta) m + beta R(gamma),  gamma <- gamma + beta sign(m - target), until the sign is positive
+        m <- (1 - beta) m + beta R(gamma),  gamma <- gamma + beta sign(m - target), until the sign is positive
 
-    Theirs never ends when so few gradients are other than 0 that R stays at or below its target: here the least gamma.
+    g : reals, any shape: the first gradient; of zeros gamma is 1.  bits, alpha : as for `target_fraction`.
+
+    Raises ValueError for a ``g`` that is not finite.
+    Source: Kim 2024's authors' code, which never ends where R stays at or below its target: here the least gamma.
     """
     slow, clip_factor, target = 0.0, 1.0, target_fraction(bits, alpha)
     if not g.any():
@@ -171,7 +210,11 @@ def scanned_clip_factor(g: np.ndarray, bits: int, alpha: float = ALPHA, beta: fl
 
 
 def large_gradients(g: np.ndarray, alpha: float = ALPHA) -> np.ndarray:
-    """G_L as booleans of g's shape: the round(alpha N) largest magnitudes, at least one; of equals, the first."""
+    """G_L as booleans of the shape of ``g``, any: its round(``alpha`` N) largest magnitudes, at least one.
+
+    Raises nothing of its own.
+    Source: Kim 2024; that of equals the first is taken is refquant's own.
+    """
     count = max(1, round(alpha * g.size))
     chosen = np.zeros(g.size, bool)
     chosen[np.argsort(-np.abs(g).reshape(-1), kind="stable")[:count]] = True
@@ -179,7 +222,13 @@ def large_gradients(g: np.ndarray, alpha: float = ALPHA) -> np.ndarray:
 
 
 def gradient_errors(g: np.ndarray, quantized: np.ndarray, alpha: float = ALPHA) -> tuple[float, float]:
-    """``(E(G), E(G_L))``: mean |Q(g) - g| over all gradients and over the large ones, relative to max|G|."""
+    """``(E(G), E(G_L))``: mean |Q(g) - g| over all gradients and over the large ones (``alpha``), relative to max|G|.
+
+    g, quantized : reals of one shape, any shape.
+
+    Raises ValueError for a ``g`` that is not finite, or 0 everywhere.
+    Source: Kim 2024, as the authors' code logs them.
+    """
     highest = finite_highest(g, "g")
     if highest == 0:
         raise ValueError("g is 0 everywhere: expected a gradient to take errors relative to")
@@ -188,7 +237,13 @@ def gradient_errors(g: np.ndarray, quantized: np.ndarray, alpha: float = ALPHA) 
 
 
 def error_bound(g: np.ndarray, clip_factor: float, bits: int, alpha: float = ALPHA) -> float:
-    """ULG: the upper bound of E(G_L) for clips that lie among the large gradients."""
+    """ULG of ``g`` (any shape), one number: the upper bound of E(G_L) for clips that lie among the large gradients.
+
+    clip_factor, bits, alpha : as for `updated_clip_factor`.
+
+    Raises ValueError for a ``g`` that is not finite.
+    Source: derived by us; where it is least, with R held constant, is Kim 2024's condition.
+    """
     large = max(1, round(alpha * g.size))
     share = min(1.0, clipped_fraction(g, clip_factor) * g.size / large)
     return (1 - share) * clip_factor / (2**bits - 2) + share * (1 - clip_factor)

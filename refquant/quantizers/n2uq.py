@@ -36,13 +36,25 @@ from refquant.integers.rounding import Frozen, half_even
 from refquant.quantizers.grid import check_finite, check_variant, compiles, on_grid
 from refquant.reals import mean, total
 
+__all__ = ["distillation_loss", "expected_level", "initial_intervals", "n2uq_quantize", "n2uq_weight"]
+
 
 @Op
 def n2uq_quantize(x, a, start, scale1, scale2, *, bits, eps=1e-3, variant="paper"):
-    """``x`` of any shape as levels 0..K of learned thresholds: a Fixed of scale |b2| Delta (signed where b2 < 0).
+    """``x`` as levels 0..K of learned thresholds: a Fixed of its shape, of scale |b2| Delta (signed where b2 < 0).
 
-    a [K]; start, scale1, scale2: one number each.  Infinities of ``x`` have the outer levels.
-    Raises ValueError for other shapes, NaN, learned numbers that are not finite, or scale2 = 0.
+    x : reals, any shape; infinities have the outer levels.
+    a : the intervals [K], in units of z = b1 x, K = 2^bits - 1.  start : s, in the same units, one number.
+    scale1, scale2 : b1 and b2, one number each. All four are learned.
+    bits : 2 or more.  eps : what an interval counts as at least, one positive number.
+    variant : "paper" or "authors", which differ in Delta and in what lies on a threshold.
+
+    Backward: the derivative of `expected_level` (G-STE), but scale2's is of the forward's own level, and an interval at
+    or below eps has none.
+
+    Raises ValueError for other shapes, NaN, learned numbers that are not finite, scale2 = 0, or an unknown variant.
+
+    Source: Liu 2022, eq. 2 and 10, section 3.2.2 (theorem 1); b1, b2 and eps: section 4.1 and the authors' code.
     """
     grid, lengths, delta = _grid(a, start, bits, eps, variant)
     z, output = _one(scale1, "scale1") * x, _one(scale2, "scale2")
@@ -102,14 +114,28 @@ def _sums(values: np.ndarray, segment: np.ndarray, levels: int) -> np.ndarray:
 
 
 def expected_level(x, a, start, scale1, scale2, *, bits, eps=1e-3, variant="paper") -> np.ndarray:
-    """``b2 Delta E(b1 x)``: the mean of the stochastic quantizer, whose derivative G-STE is (but for b2)."""
+    """``b2 Delta E(b1 x)``: the mean of the stochastic quantizer, whose derivative G-STE is (but for b2).
+
+    x, a, start, scale1, scale2, bits, eps, variant : as for `n2uq_quantize`; NaN stays NaN.
+
+    Returns float64 of x's shape (any shape).
+
+    Raises ValueError for other shapes, learned numbers that are not finite, or an unknown variant.
+
+    Source: Liu 2022, section 3.2.2. (Theorem 1 prints 0 above the last interval, where its own sum is K, as here.)
+    """
     grid, lengths, delta = _grid(a, start, bits, eps, variant)
     z = (_one(scale1, "scale1") * np.asarray(x, np.float64))[..., None]
     return _one(scale2, "scale2") * delta * total(np.clip((z - grid[:-1]) / lengths, 0, 1), -1)
 
 
 def initial_intervals(bits: int) -> np.ndarray:
-    """a_i = 2 / K: with start 0 and both scales 1 the uniform quantizer of [0, 2]."""
+    """a_i = 2 / K, float64 [K] for K = 2^``bits`` - 1: with start 0 and both scales 1 the uniform quantizer of [0, 2].
+
+    Raises nothing of its own.
+
+    Source: Liu 2022, section 4.1.
+    """
     levels = 2**bits - 1
     return np.full(levels, 2 / levels)
 
@@ -136,9 +162,13 @@ def _one(value, name: str) -> float:
 
 
 def distillation_loss(student, teacher: np.ndarray):
-    """The cross-entropy of the student's logits [B, C] (a Tensor) with the probabilities of a teacher's, temperature 1.
+    """The cross-entropy of a student's logits with the probabilities of a teacher's, temperature 1: one number.
 
-    The loss of the authors' code: no hard label takes part (theirs had a ResNet-101 for its teacher).
+    student : a Tensor [B, C].  teacher : its logits [B, C], an array: nothing flows back to it.
+
+    Raises ValueError for other shapes.
+
+    Source: Liu 2022's authors' code: no hard label takes part (theirs had a ResNet-101 for its teacher).
     """
     return softmax_cross_entropy(student, softmax(teacher))
 
@@ -148,11 +178,21 @@ GRADIENTS = ("ste", "authors")
 
 @Op
 def n2uq_weight(w, *, bits, rounding=half_even, variant="paper", gradient=None):
-    """Weights [out, ...] on 2^bits levels, near equally used, with no level at 0: a Fixed, per filter in "authors".
+    """Weights on 2^bits levels, near equally used, with no level at 0: a Fixed of their shape.
 
-    gradient : "ste", the straight-through rule, sf constant: dW = g dW_q/dW where |W / sf| <= 1, else 0; or "authors":
-    dW = g / sf everywhere. The paper gives none; "ste" goes with the variant "paper", "authors" with "authors".
-    The levels are odd multiples of half a step, and so take bits + 1 signed bits.
+    w : reals [out, ...].
+    bits : 2 to 32; the levels, odd multiples of half a step, take bits + 1 signed bits.
+    rounding : a mode, its name or `Stochastic`; with `Frozen` the result is reals.
+    variant : "paper", F(W / sf), per tensor; "authors", sf F(W / sf), one scale a filter [out].
+    gradient : "ste": g dW_q/dW where |W / sf| <= 1, else 0; "authors": g / sf everywhere. The one of the variant's name
+        ("ste" for "paper") unless given; the paper gives none.
+
+    Backward: with the rounding error and sf constant, "ste" is the derivative of W_q, "authors" that of W / sf, which
+    neither clips nor multiplies by sf again.
+
+    Raises ValueError for a ``w`` that is not finite, filters without weights, or an unknown choice.
+
+    Source: Liu 2022, section 3.2.3 and appendix A; the authors' code.
     """
     factor, u, levels = _filters(w, bits, variant, gradient)
     index = on_grid((np.clip(u, -1, 1) + 1) * levels / 2, 1.0, IntFormat(bits, signed=False), rounding=rounding)

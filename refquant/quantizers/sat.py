@@ -19,6 +19,8 @@ Activations, x~ = clip(x, 0, alpha):  y = alpha q(x~ / alpha), q original
     PACT        dy/dalpha = 1 for x >= alpha, else 0
     CG-PACT     dy/dalpha = 1 for x >= alpha, else q(x~ / alpha) - x~ / alpha
     two-sided   x~ = clip(x, -alpha, alpha), y = alpha (2 q((x~ / alpha + 1) / 2) - 1); dy/dalpha = -1 for x <= -alpha
+
+Notes: the paper was read through its authors' code (AdaBits) and notes; its equation numbers are not known to us.
 """
 from __future__ import annotations
 
@@ -31,13 +33,27 @@ from refquant.integers.rounding import Frozen, half_even
 from refquant.quantizers.grid import Units, check_finite, check_no_nan, check_variant, compiles, highest, on_grid
 from refquant.reals import sample_variance, tanh, total
 
+__all__ = ["pact", "q_k", "sat_clamp", "sat_weight"]
+
 SCHEMES = ("original", "modified", "centered")
 RESCALES = ("constant", "stddev")
 
 
 @Op
 def q_k(u, *, bits, scheme="original", rounding=half_even):
-    """``u`` (in [0, 1]; clipped to it) on the grid of ``scheme`` in ``bits`` bits."""
+    """``u`` on the grid of ``scheme`` in [0, 1], in ``bits`` bits: a Fixed of its shape, per tensor.
+
+    u : reals, any shape; clipped to [0, 1].
+    bits : 2 to 32; centered's codes, odd, take one bit more.
+    scheme : "original", "modified" or "centered".
+    rounding : of "original", a mode, its name or `Stochastic`; the others floor. With `Frozen` the result is reals.
+
+    Backward: g where 0 <= u <= 1, else 0: the derivative of the clip, the rounding error held constant.
+
+    Raises ValueError for NaN in ``u`` and an unknown choice.
+
+    Source: Jin 2019, q_k, which is DoReFa's; "modified" and "centered": the authors' code.
+    """
     choice("scheme", scheme, SCHEMES)
     if scheme == "original":
         format = IntFormat(bits, signed=False)
@@ -65,11 +81,21 @@ def _index(u: np.ndarray, bits: int, frozen) -> np.ndarray:
 
 @Op
 def sat_weight(w, *, bits, scheme="original", rescale=None, rounding=half_even, variant="paper"):
-    """Weights [out, ...] as DoReFa's levels in [-1, 1], times SAT's scale: a Fixed, per tensor.
+    """Weights as DoReFa's levels in [-1, 1], times SAT's scale: a Fixed of their shape, per tensor.
 
-    rescale : None, "constant" or "stddev".  variant : whether T is constant in backward ("paper", which does not say;
-    this is how others read it) or differentiated ("authors").
-    The levels of original and centered are odd multiples of half a step, and so take bits + 1 signed bits.
+    w : reals [out, ...].
+    bits : 2 to 32. The levels of original and centered, odd multiples of half a step, take bits + 1 signed bits.
+    scheme, rounding : as for `q_k`.
+    rescale : None, or "constant" or "stddev" for SAT's scale where no batch norm follows.
+    variant : of the gradient: whether T is constant ("paper", which does not say as far as we know; others read it so)
+        or differentiated ("authors").
+
+    Backward: the derivative of s tanh W / T, with the rounding error and s constant, and T as ``variant`` says.
+
+    Raises ValueError for a ``w`` that is not finite or 0 everywhere, an unknown choice, and with ``rescale`` for fewer
+    than two weights or quantized ones that are all equal.
+
+    Source: Jin 2019 (DoReFa's weights; SAT's rescaling), as the authors' code has it.
     """
     check_variant(variant)
     levels = _levels(w, bits, scheme, rounding)
@@ -89,7 +115,17 @@ def sat_weight_backward(g, out, w, *, bits, scheme="original", rescale=None, rou
 
 @Op
 def sat_clamp(w, *, rescale=None, variant="paper"):
-    """The clamped weights tanh W / max|tanh W|, times SAT's scale: full precision's weights under the same rules."""
+    """The clamped weights tanh W / max|tanh W|, times SAT's scale: full precision's weights under the same rules.
+
+    w : reals [out, ...].  rescale, variant : as for `sat_weight`.
+
+    Returns float64 of w's shape. Backward: as `sat_weight`, without a rounding error.
+
+    Raises ValueError for a ``w`` that is not finite or 0 everywhere, an unknown rescale (or variant, in backward), and
+    with ``rescale`` for fewer than two weights or ones that are all equal.
+
+    Source: Jin 2019, clamped weights; the authors' code trains its full-precision baseline with them.
+    """
     clamped = _clamped(w)[0]
     return clamped * _sat_scale(w, clamped, rescale)
 
@@ -153,9 +189,21 @@ def _sat_scale(w: np.ndarray, effective: np.ndarray, rescale: str | None) -> flo
 
 @Op
 def pact(x, alpha, *, bits, calibrated=True, two_sided=False, rounding=half_even):
-    """``x`` clipped at ``alpha`` (its magnitude counts) and quantized: unsigned bits, or two-sided bits + 1 signed.
+    """``x`` clipped to [0, alpha] and quantized: a Fixed of its shape, per tensor.
 
-    alpha : one number, learned.  calibrated : CG-PACT's gradient of alpha rather than PACT's.
+    x : reals, any shape; infinities are clipped.
+    alpha : one number, learned, in x's units; its magnitude counts.
+    bits : 2 to 32.
+    calibrated : CG-PACT's gradient of alpha rather than PACT's.
+    two_sided : clipped to [-alpha, alpha], on odd codes in bits + 1 signed bits.
+    rounding : a mode, its name or `Stochastic`; with `Frozen` the result is reals.
+
+    Backward: the derivative of y with the rounding error, in codes, held constant (CG-PACT); PACT's gradient of alpha
+    is that of the clip alone, without rounding. A negative alpha's gradient changes sign.
+
+    Raises ValueError for NaN in ``x`` and an alpha that is not one finite number other than 0.
+
+    Source: Jin 2019, CG-PACT; two_sided and the magnitude of alpha: the authors' code.
     """
     clip = _clip_level(alpha)
     top = 2**bits - 1

@@ -1,4 +1,4 @@
-"""What a layer moves to and from memory when ranges are known beforehand, and when they are not (hindsight, section 4).
+"""What a layer moves to and from memory when ranges are known beforehand, and when they are not (Fournarakis 2021).
 
 Weights and inputs are read and the output is written, b_w and b_a bits each. A dynamic range is known only after the
 whole output is, so the accumulators, b_acc bits, are written first, read back, and quantized then:
@@ -16,10 +16,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+__all__ = ["LayerShape", "bytes_moved", "increase", "mobilenet_v2", "resnet18", "table"]
+
 
 @dataclass(frozen=True)
 class LayerShape:
-    """A convolution [inputs, size_in, size_in] -> [outputs, size_out, size_out]; linear: kernel and sizes are 1."""
+    """A convolution [inputs, size_in, size_in] -> [outputs, size_out, size_out]; linear: kernel and sizes are 1.
+
+    name : what `table` calls it.
+    inputs, outputs, kernel, size_in, size_out, groups : channels, and sizes of one side in places: integers, 1 or more.
+
+    Raises ValueError for a number below 1, and groups that do not divide inputs and outputs.
+
+    Source: refquant's own.
+    """
 
     name: str
     inputs: int
@@ -45,19 +55,41 @@ class LayerShape:
 
 def bytes_moved(layer: LayerShape, dynamic: bool, weight_bits: int = 8, activation_bits: int = 8,
                 accumulator_bits: int = 32) -> float:
-    """Bytes moved for one image, with dynamic or with static ranges."""
+    """Bytes moved for one image, one number, with dynamic or with static ranges.
+
+    layer : its shapes.  dynamic : whether ranges are known only after the whole output is.
+    weight_bits, activation_bits, accumulator_bits : of each weight, input or output, and sum.
+
+    Raises nothing of its own.
+
+    Source: derived by us from the accelerator of Fournarakis 2021 as we recall it; see the module.
+    """
     read, written = layer.inputs * layer.size_in**2, layer.outputs * layer.size_out**2
     bits = weight_bits * layer.weights + activation_bits * (read + written)
     return (bits + dynamic * 2 * accumulator_bits * written) / 8
 
 
 def increase(layer: LayerShape, **bits) -> float:
-    """How much more dynamic ranges move than static ones, in per cent; ``bits`` as for `bytes_moved`."""
+    """How much more dynamic ranges move than static ones, in per cent, one number; 0 where static ones move nothing.
+
+    layer, bits : as for `bytes_moved`, the three numbers of bits by their names.
+
+    Raises nothing of its own.
+
+    Source: as `bytes_moved`.
+    """
     return _per_cent(bytes_moved(layer, False, **bits), bytes_moved(layer, True, **bits))
 
 
 def table(layers: Iterable[LayerShape], **bits) -> str:
-    """Aligned text: layer, static KB, dynamic KB (1024 bytes each), increase; the last row is the total."""
+    """Aligned text: layer, static KB, dynamic KB (1024 bytes each), increase; the last row is the total.
+
+    layers : `LayerShape`s [N], a row each.  bits : as for `increase`.
+
+    Raises nothing of its own.
+
+    Source: as `bytes_moved`; the layout is refquant's own.
+    """
     layers = tuple(layers)
     moved = [(bytes_moved(layer, False, **bits), bytes_moved(layer, True, **bits)) for layer in layers]
     moved.append((sum(static for static, _ in moved), sum(dynamic for _, dynamic in moved)))
@@ -74,7 +106,14 @@ def _per_cent(static: float, dynamic: float) -> float:
 
 
 def resnet18(classes: int = 1000) -> tuple[LayerShape, ...]:
-    """He, Zhang, Ren, Sun 2015, table 1, for images of 224 x 224: convolutions in order of execution, and `fc`."""
+    """ResNet-18's layers for images [3, 224, 224]: convolutions in order of execution, and fc.
+
+    classes : outputs of fc; `RESNET18` holds the layers for 1000.
+
+    Raises ValueError for classes below 1.
+
+    Source: He, Zhang, Ren, Sun 2015, table 1.
+    """
     layers = [LayerShape("conv1", 3, 64, 7, 224, 112)]
     inputs, size_in = 64, 56  # after the max pool
     for stage, (outputs, size) in enumerate([(64, 56), (128, 28), (256, 14), (512, 7)], 1):
@@ -89,7 +128,14 @@ def resnet18(classes: int = 1000) -> tuple[LayerShape, ...]:
 
 
 def mobilenet_v2(classes: int = 1000) -> tuple[LayerShape, ...]:
-    """Sandler et al. 2018, table 2, for images of 224 x 224, width 1: convolutions in order of execution, and `fc`."""
+    """MobileNetV2's layers for images [3, 224, 224], width 1: convolutions in order of execution, and fc.
+
+    classes : outputs of fc; `MOBILENET_V2` holds the layers for 1000.
+
+    Raises ValueError for classes below 1.
+
+    Source: Sandler et al. 2018, table 2.
+    """
     layers = [LayerShape("conv1", 3, 32, 3, 224, 112)]
     inputs, size, block = 32, 112, 0
     for factor, outputs, repeats, first_stride in [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2),

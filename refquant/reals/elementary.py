@@ -42,7 +42,11 @@ ATANH_SERIES = [2 / (2 * n + 1) for n in range(1, 12)]  # of s^(2n + 1); the fir
 def exp(x: ArrayLike) -> np.ndarray:
     """e^x of each element, float64 of x's shape; error below 0.6 ulp, subnormal results included.
 
-    inf above 709.78, 0 below -745.13, NaN for NaN. Raises TypeError for what are no real numbers.
+    x : reals, any shape. inf above 709.78, 0 below -745.13, NaN for NaN.
+
+    Raises TypeError for what are no real numbers.
+
+    Source: refquant's own, from Knuth's two-sum and Dekker's product, since each library's exp has its own bits.
     """
     x = _float64(x)
     inside = np.where(x > -746.0, x, -746.0)  # beyond these, and for NaN, k would not fit its integer
@@ -66,7 +70,11 @@ def exp(x: ArrayLike) -> np.ndarray:
 def log(x: ArrayLike) -> np.ndarray:
     """The natural logarithm of each element, float64 of x's shape; error below 0.6 ulp.
 
-    -inf for zeros, NaN for negatives and NaN. Raises TypeError for what are no real numbers.
+    x : reals, any shape. -inf for zeros, NaN for negatives and NaN.
+
+    Raises TypeError for what are no real numbers.
+
+    Source: refquant's own, for the reason of `exp`.
     """
     x = _float64(x)
     usual = (x > 0) & (x < np.inf)
@@ -92,7 +100,11 @@ def log(x: ArrayLike) -> np.ndarray:
 def tanh(x: ArrayLike) -> np.ndarray:
     """The hyperbolic tangent of each element, float64 of x's shape; error below 0.6 ulp, odd to the bit.
 
-    Tiny x, -0.0 among them, are their own answer; NaN for NaN. Raises TypeError for what are no real numbers.
+    x : reals, any shape. Tiny x, -0.0 among them, are their own answer; NaN for NaN.
+
+    Raises TypeError for what are no real numbers.
+
+    Source: refquant's own, for the reason of `exp`.
     """
     x = _float64(x)
     size = np.abs(x)
@@ -115,9 +127,13 @@ def tanh(x: ArrayLike) -> np.ndarray:
 def log_softmax(x: ArrayLike) -> np.ndarray:
     """The logarithms of softmax over the last axis.
 
-    x : reals [..., C], C >= 1.  Returns float64 [..., C]. -inf has probability 0; a row that holds NaN or
-    +inf, or nothing but -inf, is NaN. Raises ValueError where there is no last axis, or it is
-    empty, and TypeError for what are no real numbers.
+    x : reals [..., C], C >= 1. -inf has probability 0; a row that holds NaN or +inf, or nothing but -inf, is NaN.
+
+    Returns float64 [..., C].
+
+    Raises ValueError where there is no last axis, or it is empty, and TypeError for what are no real numbers.
+
+    Source: ONNX LogSoftmax, the maximum taken out first; `exp`, `log` and `total` are refquant's own.
     """
     x = _float64(x)
     if x.ndim == 0 or x.shape[-1] == 0:

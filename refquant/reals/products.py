@@ -13,6 +13,8 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """``a`` [M, K] times ``b`` [K, N], float64 [M, N]; compiled where it pays, with equal bits.
 
     Raises ValueError for shapes that do not fit.
+
+    Source: refquant's own order, that of k, nothing fused: a library's order depends on the machine.
     """
     a, b = np.ascontiguousarray(a, np.float64), np.ascontiguousarray(b, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:

@@ -18,7 +18,16 @@ LONG = 16  # numbers a row, from which on a compiled loop over rows pays
 
 
 def total(x: ArrayLike, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """The sum of ``x`` over ``axis`` (one, several, or all), float64; 0 where there is nothing to add."""
+    """The sum of ``x`` over ``axis`` (one, several, or all), float64; 0 where there is nothing to add.
+
+    x : reals, any shape.
+    axis : one axis, a tuple of different ones, whose elements are added in that order, or None for all.
+    keepdims : keep the axes, of length 1.
+
+    Raises ValueError for an axis that x does not have.
+
+    Source: refquant's own order of pairwise summation: the bits do not depend on vector units or threads.
+    """
     x = np.asarray(x, np.float64)
     axes, rest = _split(axis, x.ndim)
     kept = tuple(x.shape[d] for d in rest)
@@ -45,13 +54,26 @@ def in_halves(values: np.ndarray) -> np.ndarray:
 
 
 def mean(x: ArrayLike, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """`total` divided by how many there are (at least one)."""
+    """`total` of ``x`` divided by how many there are (at least one), float64.
+
+    x : reals, any shape.
+    axis, keepdims : as in `total`.
+
+    Raises ValueError where there is nothing to average, or for an axis that x does not have.
+
+    Source: refquant's own order of summation, that of `total`.
+    """
     x = np.asarray(x, np.float64)
     return total(x, axis, keepdims) / count(x.shape, axis)
 
 
 def sample_variance(x: ArrayLike) -> float:
-    """The squared distances from the mean, over all elements, divided by N - 1; ValueError for fewer than two."""
+    """The squared distances of all elements of ``x`` (any shape) from their mean, divided by N - 1: one number.
+
+    Raises ValueError for fewer than two elements.
+
+    Source: Jin 2019, the authors' code (torch.std, N - 1), in the order of `total`.
+    """
     x = np.asarray(x, np.float64)
     if x.size < 2:
         raise ValueError(f"x has shape {x.shape}: expected at least two elements to take a variance of")
@@ -60,7 +82,15 @@ def sample_variance(x: ArrayLike) -> float:
 
 
 def count(shape: tuple[int, ...], axis: Axes = None) -> int:
-    """How many elements of an array of ``shape`` are added for one element of its sum over ``axis``."""
+    """How many elements of an array of ``shape`` are added for one element of its sum over ``axis``: one number.
+
+    shape : a tuple.
+    axis : one, several different ones, or None for all.
+
+    Raises ValueError where there are none to average, or for an axis that the shape does not have.
+
+    Source: refquant's own, the n of `mean`.
+    """
     axes, _ = _split(axis, len(shape))
     n = 1
     for d in axes:
@@ -71,7 +101,16 @@ def count(shape: tuple[int, ...], axis: Axes = None) -> int:
 
 
 def unbroadcast(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """``g`` summed down to ``shape``, from which it was broadcast: the gradient of broadcasting."""
+    """``g`` summed down to ``shape``, from which it was broadcast: the gradient of broadcasting.
+
+    g : an array of reals, any shape that an array of ``shape`` broadcasts to.
+
+    Returns an array of ``shape``: ``g`` itself where it has it.
+
+    Raises ValueError for a shape that does not broadcast to g's.
+
+    Source: the rules of NumPy's broadcasting, transposed; added as by `total`.
+    """
     if g.shape == shape:
         return g
     new = g.ndim - len(shape)

@@ -10,13 +10,23 @@ import itertools
 from .formats import limits, saturate, wrap
 from .steps import note_some, require_word, silent
 
+__all__ = ["accumulate", "least_safe_bits"]
+
 OVERFLOWS = ("wrap", "saturate_running", "saturate_final", "error")
 
 
 def accumulate(products, initial, bits, overflow, *, note=silent):
-    """(value, overflowed) of initial + products; overflowed says that wrapping or saturation changed a value.
+    """(value, overflowed) of initial + products: one int, and whether wrapping or saturation changed a value.
 
-    OverflowError as above. ValueError for an unknown overflow, and for bits outside 8 ... 64.
+    products : one row of K ints, added in order.
+    initial : one int, the bias.
+    bits : of the accumulator, 8 ... 64.
+    overflow : "wrap", "saturate_running", "saturate_final" or "error".
+    note : told each step as a line of text.
+
+    Raises OverflowError with "error", as above; ValueError for an unknown overflow, and for bits outside 8 ... 64.
+
+    Source: refquant's own names for what accumulators do; wrap is int32 of ONNX MatMulInteger and of TFLite.
     """
     require_word(overflow, OVERFLOWS, "overflow")
     if not 8 <= bits <= 64:
@@ -34,7 +44,16 @@ def accumulate(products, initial, bits, overflow, *, note=silent):
 
 
 def least_safe_bits(products, initial, *, note=silent):
-    """The fewest bits of a signed number in which the initial value and every partial sum fit, at least 1."""
+    """The fewest bits of a signed number in which the initial value and every partial sum fit, one int, at least 1.
+
+    products : one row of K ints, added in order.
+    initial : one int, the bias.
+    note : told each step as a line of text.
+
+    Raises nothing of its own.
+
+    Source: two's complement: v and -1 - v need as many bits, and the sign one more.
+    """
     sums = list(itertools.accumulate(products, initial=initial))
     # v and -1 - v need the same number of bits, and the sign one more
     bits = 1 + max((v if v >= 0 else ~v).bit_length() for v in (min(sums), max(sums)))

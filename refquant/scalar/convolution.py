@@ -16,10 +16,26 @@ places that no output reads. Every sum runs upwards, the last index fastest, and
 from .product import dot, total
 from .steps import silent
 
+__all__ = ["conv_db", "conv_dw", "conv_dx", "conv_forward", "output_size"]
+
 
 def conv_forward(x, w, index, *, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, zero_point_x=0,
                  zero_point_w=0, bias=None, bits=32, overflow="wrap", note=silent):
-    """y[index], index (b, o, p, q). IndexError if y has no such place; ValueError if channels and groups disagree."""
+    """(y[index], overflowed), one element: an int and whether it overflowed.
+
+    x, w : nested lists of codes [B, C, H, W] and [O, C/groups, KH, KW].
+    index : (b, o, p, q).
+    stride, padding, dilation, groups : as above, padding (top, bottom, left, right).
+    zero_point_x, zero_point_w : one int each.
+    bias : one row of O ints in the accumulator's unit, or None.
+    bits, overflow : of the accumulator, see `accumulate`.
+    note : told each step as a line of text.
+
+    Raises IndexError if y has no such place; ValueError if channels and groups disagree, and as `accumulate`;
+    OverflowError as `accumulate`.
+
+    Source: ONNX ConvInteger, with a bias and an accumulator of any width.
+    """
     b, o, p, q = index
     image, kernel = x[b], w[o]
     first = _group(o, len(w), groups) * len(kernel)
@@ -35,7 +51,21 @@ def conv_forward(x, w, index, *, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(
 
 def conv_dx(g, w, index, *, height, width, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1,
             zero_point_g=0, zero_point_w=0, bits=32, overflow="wrap", note=silent):
-    """dx[index], index (b, c, h, v) in an x of `height` and `width`. ValueError if g has not the size of y."""
+    """(dx[index], overflowed), one element of the gradient of x: an int and whether it overflowed.
+
+    g, w : nested lists of codes [B, O, OH, OW] and [O, C/groups, KH, KW].
+    index : (b, c, h, v), a place of x: one outside is not refused.
+    height, width : H and W of x.
+    stride, padding, dilation, groups : as above.
+    zero_point_g, zero_point_w : one int each.
+    bits, overflow : of the accumulator, see `accumulate`.
+    note : told each step as a line of text.
+
+    Raises ValueError if g has not the size of y or the groups do not divide O, and as `accumulate`; OverflowError as
+    `accumulate`.
+
+    Source: Banner 2018, eq. 5-7: the derivative of `conv_forward` by x.
+    """
     b, c, h, v = index
     image = g[b]
     _require_size(len(image[0]), height, len(w[0][0]), stride[0], padding[:2], dilation[0])
@@ -51,7 +81,20 @@ def conv_dx(g, w, index, *, height, width, stride=(1, 1), padding=(0, 0, 0, 0), 
 
 def conv_dw(x, g, index, *, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, zero_point_x=0,
             zero_point_g=0, bits=32, overflow="wrap", note=silent):
-    """dw[index], index (o, c, i, j), c within the group of o."""
+    """(dw[index], overflowed), one element of the gradient of w: an int and whether it overflowed.
+
+    x, g : nested lists of codes [B, C, H, W] and [B, O, OH, OW].
+    index : (o, c, i, j), c within the group of o; the kernel's size is not asked for, so no (i, j) is refused.
+    stride, padding, dilation, groups : as above.
+    zero_point_x, zero_point_g : one int each.
+    bits, overflow : of the accumulator, see `accumulate`.
+    note : told each step as a line of text.
+
+    Raises ValueError if the groups do not divide O, or x and g differ in B, and as `accumulate`; OverflowError as
+    `accumulate`.
+
+    Source: Banner 2018, eq. 5-7: the derivative of `conv_forward` by w.
+    """
     o, c, i, j = index
     channel = _group(o, len(g[0]), groups) * (len(x[0]) // groups) + c
     down = _places(i, len(x[0][0]), len(g[0][0]), stride[0], padding[0], dilation[0])
@@ -62,12 +105,32 @@ def conv_dw(x, g, index, *, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1)
 
 
 def conv_db(g, o, *, zero_point_g=0, bits=32, overflow="wrap", note=silent):
-    """db[o]."""
+    """(db[o], overflowed), one element of the gradient of the bias: an int and whether it overflowed.
+
+    g : a nested list of codes [B, O, OH, OW].
+    o : which element.
+    zero_point_g : one int.
+    bits, overflow : of the accumulator, see `accumulate`.
+    note : told each step as a line of text.
+
+    Raises ValueError and OverflowError as `accumulate`; IndexError outside [O].
+
+    Source: the derivative of `conv_forward` by its bias.
+    """
     return total([code for image in g for row in image[o] for code in row], zero_point_g, bits, overflow, note=note)
 
 
 def output_size(size, kernel, padding, stride, dilation, *, note=silent):
-    """OH of H = `size` and KH = `kernel`; padding (before, after)."""
+    """OH, one int, of H = ``size`` and KH = ``kernel``.
+
+    size, kernel, stride, dilation : one int each.
+    padding : (before, after).
+    note : told each step as a line of text.
+
+    Raises ZeroDivisionError for a stride of 0; other sizes that give no place are not refused.
+
+    Source: ONNX Conv.
+    """
     places = (size + sum(padding) - dilation * (kernel - 1) - 1) // stride + 1
     note(f"{size} places padded by {padding}, {kernel} taps: {places} output places")
     return places

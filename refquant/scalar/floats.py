@@ -12,11 +12,20 @@ from fractions import Fraction
 from .rounding import round_fraction
 from .steps import show, silent
 
+__all__ = ["add", "divide", "exact", "exponent", "is_infinite", "multiply", "nearest_float", "require_float"]
+
 BINARY = {32: (24, -149, 128), 64: (53, -1074, 1024)}  # significand bits, lowest exponent, overflow exponent
 
 
 def exact(value):
-    """The Fraction that `value` (float, int or Fraction) is; infinities stay floats. ValueError for NaN."""
+    """The Fraction that one number is; infinities stay floats.
+
+    value : one float, int or Fraction.
+
+    Raises ValueError for NaN.
+
+    Source: IEEE 754-2019, section 3.3: every finite float is a sum of powers of two.
+    """
     if isinstance(value, float):
         if math.isnan(value):
             raise ValueError("NaN has no value")
@@ -26,12 +35,28 @@ def exact(value):
 
 
 def is_infinite(value):
-    """Whether a number that `exact` or an operation below returned is an infinity."""
+    """Whether one number that `exact` or an operation of this module returned is an infinity: whether it is a float.
+
+    value : one Fraction, or an infinite float.
+
+    Raises nothing of its own.
+
+    Source: refquant's own: finite numbers are Fractions here.
+    """
     return isinstance(value, float)
 
 
 def nearest_float(value, precision, *, note=silent):
-    """The float of `precision` (32 or 64) nearest to `value`: a Fraction, or an infinite float on overflow."""
+    """The float nearest to one number, ties to even: a Fraction, or an infinite float on overflow.
+
+    value : one float, int or Fraction; infinities stay.
+    precision : 32 or 64.
+    note : told each step as a line of text.
+
+    Raises ValueError for NaN and for another precision.
+
+    Source: IEEE 754-2019, section 4.3.1, roundTiesToEven, with gradual underflow.
+    """
     if precision not in BINARY:
         raise ValueError(f"unknown precision {precision!r}: one of 32, 64")
     significand, lowest, overflow = BINARY[precision]
@@ -50,7 +75,16 @@ def nearest_float(value, precision, *, note=silent):
 
 
 def require_float(value, precision, what):
-    """`exact(value)`. ValueError if no float of `precision` is equal to it."""
+    """`exact` of one number that is a float of ``precision`` already.
+
+    value : one float, int or Fraction.
+    precision : 32 or 64.
+    what : what the error calls the number.
+
+    Raises ValueError where no float of ``precision`` is equal to it, for NaN, and for another precision.
+
+    Source: IEEE 754-2019, section 3.3.
+    """
     value = exact(value)
     if nearest_float(value, precision) != value:
         raise ValueError(f"{what} {show(value)} is no binary{precision} number")
@@ -58,7 +92,17 @@ def require_float(value, precision, what):
 
 
 def divide(x, y, precision, *, note=silent):
-    """fl(x / y). ZeroDivisionError for y = 0; ValueError for infinity / infinity."""
+    """fl(x / y), one number: the exact quotient, rounded once.
+
+    x, y : one float, int or Fraction each; infinities too.
+    precision : 32 or 64.
+    note : told each step as a line of text.
+
+    Raises ZeroDivisionError for y = 0, whatever x, as there is no sign of zero; ValueError for infinity / infinity, for
+    NaN and for another precision.
+
+    Source: IEEE 754-2019, section 5.4.1, division, without signed zeros, NaN and exceptions.
+    """
     x, y = exact(x), exact(y)
     if y == 0:
         raise ZeroDivisionError(f"{show(x)} / 0")
@@ -72,7 +116,16 @@ def divide(x, y, precision, *, note=silent):
 
 
 def multiply(x, y, precision, *, note=silent):
-    """fl(x * y). ValueError for 0 * infinity."""
+    """fl(x * y), one number: the exact product, rounded once.
+
+    x, y : one float, int or Fraction each; infinities too.
+    precision : 32 or 64.
+    note : told each step as a line of text.
+
+    Raises ValueError for 0 * infinity, for NaN and for another precision.
+
+    Source: IEEE 754-2019, section 5.4.1, multiplication, without signed zeros and NaN.
+    """
     x, y = exact(x), exact(y)
     if not is_infinite(x) and not is_infinite(y):
         return _told(x, "x", y, x * y, precision, note)
@@ -82,7 +135,16 @@ def multiply(x, y, precision, *, note=silent):
 
 
 def add(x, y, precision, *, note=silent):
-    """fl(x + y). ValueError for infinity - infinity."""
+    """fl(x + y), one number: the exact sum, rounded once.
+
+    x, y : one float, int or Fraction each; infinities too.
+    precision : 32 or 64.
+    note : told each step as a line of text.
+
+    Raises ValueError for infinity - infinity, for NaN and for another precision.
+
+    Source: IEEE 754-2019, section 5.4.1, addition, without signed zeros and NaN.
+    """
     x, y = exact(x), exact(y)
     if is_infinite(x) and y == -x:
         raise ValueError("infinity - infinity is not a number")
@@ -98,7 +160,14 @@ def _told(x, sign, y, exact_result, precision, note):
 
 
 def exponent(value):
-    """e with 2^e <= |value| < 2^(e+1), for a Fraction other than 0."""
+    """e with 2^e <= |value| < 2^(e+1).
+
+    value : one Fraction or int other than 0, which has no exponent and is not refused.
+
+    Raises nothing of its own.
+
+    Source: IEEE 754-2019, section 5.3.3, logB.
+    """
     numerator, denominator = abs(value.numerator), value.denominator
     e = numerator.bit_length() - denominator.bit_length()
     below = (numerator << max(-e, 0)) < (denominator << max(e, 0))

@@ -10,12 +10,22 @@ import re
 
 from .steps import require_word, silent
 
+__all__ = ["into_format", "limits", "parse", "saturate", "wrap"]
+
 SATURATED_LOW, SATURATED_HIGH = 4, 8
 OVERFLOWS = ("saturate", "wrap")
 
 
 def parse(name, *, note=silent):
-    """(bits, signed, narrow) of a short name such as s8, u4 or s8n. ValueError for any other text."""
+    """(bits, signed, narrow) of one format by its short name: s8, u4, s8n.
+
+    name : s or u, the number of bits in decimals, and n where narrow.
+    note : told each step as a line of text.
+
+    Raises ValueError for any other text, for bits outside 2 ... 64, and for a narrow unsigned format.
+
+    Source: refquant's own: the names that formats have in a golden vector's attributes.
+    """
     match = re.fullmatch(r"([su])([1-9][0-9]?)(n?)", name, re.ASCII)
     if match is None:
         raise ValueError(f"not an integer format: {name!r} (s8, u8, s8n, ...)")
@@ -25,7 +35,16 @@ def parse(name, *, note=silent):
 
 
 def limits(bits, signed, narrow=False, *, note=silent):
-    """(qmin, qmax). ValueError for bits outside 2 ... 64 and for a narrow unsigned format."""
+    """(qmin, qmax), the ends of one format: two ints.
+
+    bits : 2 ... 64.
+    signed, narrow : booleans; narrow leaves out the lowest signed code.
+    note : told each step as a line of text.
+
+    Raises ValueError for bits outside 2 ... 64 and for a narrow unsigned format.
+
+    Source: two's complement; narrow is TensorFlow's narrow_range.
+    """
     if not 2 <= bits <= 64:
         raise ValueError(f"bits {bits} outside 2 ... 64")
     if narrow and not signed:
@@ -37,7 +56,16 @@ def limits(bits, signed, narrow=False, *, note=silent):
 
 
 def saturate(value, bits, signed, narrow=False, *, note=silent):
-    """The nearest number to `value` in [qmin, qmax]; infinities saturate too."""
+    """The number of [qmin, qmax] nearest to one ``value``.
+
+    value : one int, or an infinity.
+    bits, signed, narrow : the format, as in `limits`.
+    note : told each step as a line of text.
+
+    Raises ValueError as `limits`.
+
+    Source: ap_fixed's AP_SAT, and AP_SAT_SYM where narrow.
+    """
     qmin, qmax = limits(bits, signed, narrow)
     code = min(max(value, qmin), qmax)
     note(f"saturated to [{qmin}, {qmax}]: {code}")
@@ -45,7 +73,16 @@ def saturate(value, bits, signed, narrow=False, *, note=silent):
 
 
 def wrap(value, bits, signed, *, note=silent):
-    """The number in the full range that is `value` modulo 2^bits."""
+    """The number of the full range (never the narrow one) that is one ``value`` modulo 2^bits.
+
+    value : one int.
+    bits, signed : the format, as in `limits`.
+    note : told each step as a line of text.
+
+    Raises ValueError for bits outside 2 ... 64.
+
+    Source: two's complement; ap_fixed's AP_WRAP.
+    """
     qmin, _ = limits(bits, signed)
     code = (value - qmin) % (1 << bits) + qmin
     note(f"modulo 2^{bits}, {'signed' if signed else 'unsigned'}: {code}")
@@ -53,10 +90,19 @@ def wrap(value, bits, signed, *, note=silent):
 
 
 def into_format(value, bits, signed, narrow, overflow, *, note=silent):
-    """(code, flags) of an integer brought into a format by saturating or wrapping.
+    """(code, flags) of one ``value`` brought into a format by saturating or wrapping.
 
-    Infinities saturate under both. Flags: 4 if `value` lay below the range that the operation maps into, 8 if above:
-    [qmin, qmax] for saturate, the full range for wrap (so that the flag says that it wrapped).
+    value : one int, or an infinity, which saturates under both.
+    bits, signed, narrow : the format, as in `limits`.
+    overflow : "saturate" or "wrap".
+    note : told each step as a line of text.
+
+    Flags: 4 if ``value`` lay below the range that the operation maps into, 8 if above: [qmin, qmax] for saturate, the
+    full range for wrap (so that the flag says that it wrapped).
+
+    Raises ValueError for an unknown overflow, and as `limits`: a narrow unsigned format is an error under wrap too.
+
+    Source: refquant's own flags, SATURATED_LOW and SATURATED_HIGH of refquant.integers.flags.
     """
     require_word(overflow, OVERFLOWS, "overflow")
     limits(bits, signed, narrow)  # a narrow unsigned format is an error under wrap too

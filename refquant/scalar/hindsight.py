@@ -17,13 +17,22 @@ from .rounding import round_shift
 from .scaling import divide, ratio, scaled
 from .steps import silent
 
+__all__ = ["affine", "code", "steps", "updated"]
+
 MOMENTUM_BITS = 16
 
 
 def affine(low, high, fraction_bits, bits, *, note=silent):
-    """(multiplier, shift, zero_point) of the range [low, high], widened to hold 0; a range of zeros has the size 1.
+    """(multiplier, shift, zero_point) of one range, widened to hold 0: three ints. A range of zeros has the size 1.
 
-    ValueError for low above high, and for a range so small that the multiplier has no shift.
+    low, high : one int each, in 2^-F of the accumulator's unit.
+    fraction_bits : F.
+    bits : of the codes 0 ... 2^bits - 1.
+    note : told each step as a line of text.
+
+    Raises ValueError for low above high, and for a range so small that the multiplier has no shift.
+
+    Source: Google's gemmlowp scheme, which holds 0 exactly; which quantizer the paper has is not known to us.
     """
     if low > high:
         raise ValueError(f"range [{low}, {high}] is empty")
@@ -35,16 +44,35 @@ def affine(low, high, fraction_bits, bits, *, note=silent):
 
 
 def code(acc, multiplier, shift, zero_point, bits, rounding, rbits=None, n=None, *, note=silent):
-    """(code, flags) of an accumulator; flags 4 and 8: saturated. rounding "stochastic" takes the n-bit number rbits."""
+    """(code, flags) of one accumulator; flags 4 and 8: saturated.
+
+    acc, multiplier, shift, zero_point : one int each, shift 0 ... 255.
+    bits : of the unsigned code, 2 ... 64.
+    rounding : one of the ten modes, or "stochastic" by the n-bit number ``rbits``.
+    rbits, n : 0 ... 2^n - 1, and n, 1 ... 63.
+    note : told each step as a line of text.
+
+    Raises ValueError for bits, a shift or n outside these, an unknown rounding, and random bits that do not fit.
+
+    Source: as `affine`; how the paper rounds is not known to us.
+    """
     centered = scaled(acc, multiplier, shift, rounding, rbits, n, note=note)
     note(f"+ zero point {zero_point} = {centered + zero_point}")
     return into_format(centered + zero_point, bits, False, False, "saturate", note=note)
 
 
 def updated(state, seen, momentum, fraction_bits, *, note=silent):
-    """The range for the next step, of the range kept so far and the least and greatest accumulator of this step.
+    """(min, max) for the next step, two ints.
 
-    ValueError for a momentum outside 0 ... 2^16 - 1.
+    state : (min, max) kept so far, in 2^-F.
+    seen : the least and greatest accumulator of this step.
+    momentum : weight of the old range, 0 ... 2^16 - 1.
+    fraction_bits : F, 0 or more.
+    note : told each step as a line of text.
+
+    Raises ValueError for a momentum outside 0 ... 2^16 - 1.
+
+    Source: Fournarakis 2021, the update of the maximum as LUQ (its eq. 18) quotes it; the minimum alike.
     """
     if not 0 <= momentum < 1 << MOMENTUM_BITS:
         raise ValueError(f"momentum {momentum} outside 0 ... {(1 << MOMENTUM_BITS) - 1}")
@@ -60,7 +88,16 @@ def _end(old, new, momentum, note):
 def steps(acc_rows, state, first, bits, fraction_bits, momentum, *, note=silent):
     """A dict for each row of accumulators: seen, range, multiplier, shift, zero_point, and the state after the step.
 
-    `first`: the first row is a training's first step; `state` is not looked at then. ValueError for an empty row.
+    acc_rows : one row of accumulators a step, ints; any lengths but 0.
+    state : (min, max) before the first row, in 2^-F; not looked at where ``first``.
+    first : whether the first row is a training's first step.
+    bits, fraction_bits, momentum : as in `affine` and `updated`.
+    note : told each step as a line of text.
+
+    Raises ValueError for an empty row, and as `affine` and `updated`.
+
+    Source: Fournarakis 2021, as `updated`; the first step's own range is refquant's: the paper's is not known
+    to us.
     """
     told = []
     for t, row in enumerate(acc_rows):

@@ -15,11 +15,23 @@ from .rounding import chance_flag
 from .scaling import ratio, scaled
 from .steps import silent
 
+__all__ = ["clipped", "code", "packed_byte", "parameters", "steps", "updated"]
+
 WHOLE = 1000  # the clip factor 1, and one over alpha
 
 
 def parameters(row, clip_factor, bits, *, note=silent):
-    """(highest, multiplier, shift) of one step's gradients. ValueError for a clip factor outside 1 ... 1000."""
+    """(highest, multiplier, shift) of one step's gradients, three ints.
+
+    row : one row of N ints, the gradients.
+    clip_factor : thousandths, 1 ... 1000.
+    bits : of the codes, 2 or more.
+    note : told each step as a line of text.
+
+    Raises ValueError for a clip factor outside 1 ... 1000.
+
+    Source: Kim 2024, the authors' grad_quant: c = gamma max|G|, levels -qmax ... qmax.
+    """
     _require_clip_factor(clip_factor)
     highest = max(map(abs, row), default=0)
     note(f"largest magnitude {highest}, clip {clip_factor} / {WHOLE} of it")
@@ -30,14 +42,37 @@ def parameters(row, clip_factor, bits, *, note=silent):
 
 
 def code(g, multiplier, shift, bits, rbits, n, *, note=silent):
-    """(code, flags) of a gradient by the n-bit random number rbits; flags 4 and 8: saturated, 32: up by chance."""
+    """(code, flags) of one gradient by a random number; the code an int of ``bits`` narrow bits.
+
+    g, multiplier, shift : one int each, shift 0 ... 255.
+    bits : of the code, 2 ... 64.
+    rbits, n : the random number, 0 ... 2^n - 1, and n, 1 ... 63.
+    note : told each step as a line of text.
+
+    Flags: 4 and 8 saturated, 32 up by chance.
+
+    Raises ValueError for bits, a shift or n outside these, and for random bits that do not fit.
+
+    Source: Kim 2024, the authors' grad_quant. There noise is added, then it clips and rounds; here
+    floor(u + r / 2^n), then the clip: the same distribution, but for r's n bits.
+    """
     rounded = scaled(g, multiplier, shift, "stochastic", rbits, n, note=note)
     saturated, ends = into_format(rounded, bits, True, True, "saturate", note=note)
     return saturated, ends | chance_flag(Fraction(g * multiplier, 1 << shift), rounded)
 
 
 def clipped(row, clip_factor, highest, *, note=silent):
-    """How many gradients lie beyond the clip. ValueError for a clip factor outside 1 ... 1000."""
+    """How many gradients lie beyond the clip, one int; the clip itself is not beyond.
+
+    row : one row of N ints, the gradients.
+    clip_factor : thousandths, 1 ... 1000.
+    highest : the largest magnitude, one int.
+    note : told each step as a line of text.
+
+    Raises ValueError for a clip factor outside 1 ... 1000.
+
+    Source: Kim 2024, N(G_out), all gradients counted, with the strict comparison of the authors' code.
+    """
     _require_clip_factor(clip_factor)
     clip = Fraction(clip_factor * highest, WHOLE)
     count = sum(abs(g) > clip for g in row)
@@ -46,9 +81,16 @@ def clipped(row, clip_factor, highest, *, note=silent):
 
 
 def updated(clip_factor, clipped, count, bits, *, note=silent):
-    """The clip factor after a step with some gradient other than 0, of which `clipped` of `count` lay beyond the clip.
+    """The clip factor, one int, after a step with some gradient other than 0.
 
-    ValueError for a clip factor outside 1 ... 1000, and for no gradients.
+    clip_factor : thousandths before the step, 1 ... 1000.
+    clipped, count : how many gradients lay beyond the clip, of how many.
+    bits : of the codes.
+    note : told each step as a line of text.
+
+    Raises ValueError for a clip factor outside 1 ... 1000, and for no gradients.
+
+    Source: Kim 2024: R(G_out, gamma*) = alpha / (2^b - 1); the authors' update_interval, alpha = beta = 1e-3.
     """
     _require_clip_factor(clip_factor)
     if count < 1:
@@ -61,7 +103,17 @@ def updated(clip_factor, clipped, count, bits, *, note=silent):
 
 
 def steps(rows, clip_factor, bits, *, note=silent):
-    """A dict for each row of gradients: highest, multiplier, shift, clipped, and the clip_factor after the step."""
+    """A dict of ints for each row of gradients: highest, multiplier, shift, clipped, and the clip_factor after it.
+
+    rows : one row of gradients a step, any lengths.
+    clip_factor : thousandths before the first step, 1 ... 1000.
+    bits : of the codes, 2 or more.
+    note : told each step as a line of text.
+
+    Raises ValueError for a clip factor outside 1 ... 1000.
+
+    Source: Kim 2024, the authors' update_interval, without its scan of the first batch.
+    """
     told = []
     for t, row in enumerate(rows):
         note(f"step {t}")
@@ -75,7 +127,16 @@ def steps(rows, clip_factor, bits, *, note=silent):
 
 
 def packed_byte(codes, index, *, note=silent):
-    """Byte `index` of one step's 4-bit codes: the even element in its low half, the odd one, or 0, in its high half."""
+    """One byte of a step's 4-bit codes: the even element in its low half, the odd one, or 0, in its high half.
+
+    codes : one row of N ints of 4 bits.
+    index : which byte, 0 ... ceil(N / 2) - 1.
+    note : told each step as a line of text.
+
+    Raises ValueError for a byte that is not there, and for a code that does not fit.
+
+    Source: as `pack_bytes` of `packing`.
+    """
     if not 0 <= index < (len(codes) + 1) // 2:
         raise ValueError(f"no byte {index} of {len(codes)} codes of 4 bits")
     return pack_bytes(codes[2 * index:2 * index + 2], 4, note=note)[0]

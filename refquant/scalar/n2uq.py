@@ -28,9 +28,22 @@ from .rounding import round_fraction
 from .scaling import divide, ratio, scaled
 from .steps import note_some, require_word, silent
 
+__all__ = ["code", "input_gradient", "magnitude", "output_scale_gradient", "parameter_gradients", "segment", "sums",
+           "weight_codes", "weight_scale"]
+
 
 def code(acc, thresholds, reached, *, note=silent):
-    """How many of the thresholds (one row) acc reaches: a code 0 ... K."""
+    """How many of the thresholds one accumulator reaches: a code 0 ... K.
+
+    acc : one int.
+    thresholds : one row of K ints.
+    reached : "at_or_above" or "above".
+    note : told each step as a line of text.
+
+    Raises ValueError for another word of ``reached``.
+
+    Source: Liu 2022, eq. 2, "at_or_above"; the authors' code, "above".
+    """
     count = _reached(acc, thresholds, reached)
     if note is not silent:
         note(f"acc {acc} reaches {count} of the thresholds {thresholds} ({reached})")
@@ -38,7 +51,17 @@ def code(acc, thresholds, reached, *, note=silent):
 
 
 def segment(acc, bounds, reached, *, note=silent):
-    """How many of the K + 1 bounds acc reaches: its segment 1 ... K, or 0 (below) or K + 1 (above) outside of all."""
+    """How many of the bounds one accumulator reaches: its segment 1 ... K, or 0 (below) or K + 1 (above) outside all.
+
+    acc : one int.
+    bounds : one row of K + 1 ints.
+    reached : "at_or_above" or "above".
+    note : told each step as a line of text.
+
+    Raises ValueError for another word of ``reached``.
+
+    Source: Liu 2022, Theorem 1 (G-STE): the segments [d_{i-1}, d_i); "above" is the authors' code.
+    """
     count = _reached(acc, bounds, reached)
     inside = 0 < count < len(bounds)
     place = f"segment {count}, {bounds[count - 1]} ... {bounds[count]}" if inside else "no segment"
@@ -47,7 +70,21 @@ def segment(acc, bounds, reached, *, note=silent):
 
 
 def input_gradient(g, acc, bounds, multipliers, shifts, *, reached, dx_format, rounding, note=silent):
-    """dx of one element in dx_format (a name such as s8), 0 outside all segments."""
+    """dx of one element, an int in dx_format; 0 outside all segments.
+
+    g, acc : one int each.
+    bounds : one row of K + 1 ints.
+    multipliers, shifts : one row of K ints each, for 2^F / L_k; shifts 0 ... 255.
+    reached : "at_or_above" or "above".
+    dx_format : a name such as s8.
+    rounding : one of the ten modes.
+    note : told each step as a line of text.
+
+    Raises ValueError for another word of ``reached``, and inside a segment for a shift outside 0 ... 255, an unknown
+    rounding and an unknown format.
+
+    Source: Liu 2022, Theorem 1 (G-STE): the derivative of E by the input, 1 / a_i inside segment i.
+    """
     k = segment(acc, bounds, reached, note=note)
     if not 0 < k < len(bounds):
         return 0
@@ -56,7 +93,17 @@ def input_gradient(g, acc, bounds, multipliers, shifts, *, reached, dx_format, r
 
 
 def sums(gs, accs, bounds, reached, *, note=silent):
-    """(P, M): the lists of K sums over flat lists gs and accs. ValueError if their lengths differ."""
+    """(P, M): for each segment the sum of g, and of g times the distance from its lower bound; two rows of K ints.
+
+    gs, accs : one row of N ints each: gradients of the output, and accumulators.
+    bounds : one row of K + 1 rising ints.
+    reached : "at_or_above" or "above".
+    note : told each step as a line of text.
+
+    Raises ValueError if the two N differ, unless the bounds rise, and for another word of ``reached``.
+
+    Source: derived from Liu 2022, Theorem 1: what the gradients of `parameter_gradients` have in common.
+    """
     lengths = _lengths(bounds)
     totals, moments = [0] * len(lengths), [0] * len(lengths)
     for g, acc in zip(gs, accs, strict=True):
@@ -70,7 +117,17 @@ def sums(gs, accs, bounds, reached, *, note=silent):
 
 
 def parameter_gradients(sums, moments, bounds, fraction_bits, *, note=silent):
-    """(da [K], dstart, dscale1) from P and M. ValueError unless the bounds rise."""
+    """(da [K], dstart, dscale1): 2^F times the derivatives of sum g E by the lengths, by d_0 and by the input's scale.
+
+    sums, moments : one row of K ints each, P and M.
+    bounds : one row of K + 1 rising ints.
+    fraction_bits : F, 0 or more.
+    note : told each step as a line of text.
+
+    Raises ValueError unless the bounds rise and all lengths agree.
+
+    Source: derived from Liu 2022, Theorem 1 (G-STE); rounding each once, half_even, is refquant's own.
+    """
     unit, lengths = Fraction(1 << fraction_bits), _lengths(bounds)
     slopes = [p / Fraction(length) for p, length in zip(sums, lengths, strict=True)]
     own = [m / Fraction(length) ** 2 for m, length in zip(moments, lengths, strict=True)]
@@ -86,7 +143,17 @@ def parameter_gradients(sums, moments, bounds, fraction_bits, *, note=silent):
 
 
 def output_scale_gradient(gs, accs, thresholds, reached, *, note=silent):
-    """dscale2 of flat lists gs and accs and one row of thresholds. ValueError if their lengths differ."""
+    """dscale2, one int: the sum of g code, which is exact.
+
+    gs, accs : one row of N ints each: gradients of the output, and accumulators.
+    thresholds : one row of K ints.
+    reached : "at_or_above" or "above".
+    note : told each step as a line of text.
+
+    Raises ValueError if the two N differ, and for another word of ``reached``.
+
+    Source: derived from Liu 2022: the derivative of b2 Delta q by b2, of the codes themselves.
+    """
     codes = [code(acc, thresholds, reached) for acc in accs]
     total = sum(g * level for g, level in zip(gs, codes, strict=True))
     note_some(len(gs), lambda i: f"acc {accs[i]}: g {gs[i]} x code {codes[i]}", note)
@@ -95,14 +162,33 @@ def output_scale_gradient(gs, accs, thresholds, reached, *, note=silent):
 
 
 def magnitude(filter_flat, *, note=silent):
-    """M = sum |w| of one filter."""
+    """M, one int: the sum of |w| of one filter.
+
+    filter_flat : one row of N weights, ints.
+    note : told each step as a line of text.
+
+    Raises nothing of its own.
+
+    Source: Liu 2022, section 3.2.3: ||W||_1.
+    """
     total = sum(abs(w) for w in filter_flat)
     note(f"sum of |w| over {len(filter_flat)} weights: {total}")
     return total
 
 
 def weight_codes(filter_flat, bits, rounding, *, note=silent):
-    """The list of codes of one filter, each of bits + 1 signed bits: odd, -K ... K."""
+    """The codes of one filter: a row of N ints of bits + 1 signed bits, odd, -K ... K.
+
+    filter_flat : one row of N weights, ints.
+    bits : n of K = 2^n - 1.
+    rounding : one of the ten modes.
+    note : told each step as a line of text.
+
+    Raises ValueError for an unknown rounding.
+
+    Source: Liu 2022, section 3.2.3 and appendix A: F_Q(W'), W' = W / sf, sf = K mean|W| / 2^(n-1). For a filter of
+    zeros refquant's own: the code of 0.
+    """
     total, top, count = magnitude(filter_flat, note=note), (1 << bits) - 1, len(filter_flat)
 
     def index(w):
@@ -116,7 +202,17 @@ def weight_codes(filter_flat, bits, rounding, *, note=silent):
 
 
 def weight_scale(filter_flat, bits, variant, *, note=silent):
-    """(multiplier, shift) of the scale of a filter's codes. ValueError for another variant."""
+    """(multiplier, shift) of the scale of one filter's codes, two ints.
+
+    filter_flat : one row of N weights, ints.
+    bits : n of K = 2^n - 1.
+    variant : "paper" or "authors".
+    note : told each step as a line of text.
+
+    Raises ValueError for another ``variant``, and for weights so large that the shift would fall below 1.
+
+    Source: Liu 2022, appendix A: 1 / K; the authors' code multiplies back by sf.
+    """
     require_word(variant, ("paper", "authors"), "variant")
     total = magnitude(filter_flat)
     if variant == "paper" or total == 0:

@@ -15,16 +15,41 @@ from .rounding import rounding_flags
 from .scaling import exact_scaled, scaled
 from .steps import note_some, silent
 
+__all__ = ["alpha_gradient", "code", "slope_and_error"]
+
 
 def code(acc, multiplier, shift, bits, rounding, *, note=silent):
-    """(code, flags): flags 1 inexact, 2 a tie (both of acc * multiplier / 2^shift), 4 below 0, 8 above the top code."""
+    """(code, flags) of one accumulator: round(acc * multiplier / 2^shift) in u<bits>.
+
+    acc : one int.
+    multiplier, shift : one int each, for a acc_scale / alpha; shift 0 ... 255.
+    bits : of the code, 2 ... 64.
+    rounding : one of the ten modes.
+    note : told each step as a line of text.
+
+    Flags: 1 inexact, 2 a tie (both of acc * multiplier / 2^shift), 4 below 0, 8 above the top code.
+
+    Raises ValueError for bits or a shift outside these, and for an unknown rounding.
+
+    Source: Jin 2019, alpha q_k(x~ / alpha), the scale alpha / a left out; the integers are refquant's own.
+    """
     rounded = scaled(acc, multiplier, shift, rounding, note=note)
     level, flags = into_format(rounded, bits, False, False, "saturate", note=note)
     return level, flags | rounding_flags(exact_scaled(acc, multiplier, shift), note=note)
 
 
 def slope_and_error(acc, alpha_acc, multiplier, shift, *, bits, fraction_bits, rounding, note=silent):
-    """(slope, error) of one accumulator; dx is slope * g. ValueError unless 0 <= fraction_bits <= shift."""
+    """(slope, error) of one accumulator, two ints: dx is slope * g, and the error is q(u) - u times a 2^F.
+
+    acc, alpha_acc : one int each; alpha_acc is the least accumulator that is clipped.
+    multiplier, shift, bits, rounding : as in `code`.
+    fraction_bits : F, 0 ... shift.
+    note : told each step as a line of text.
+
+    Raises ValueError for another ``fraction_bits``, and between 0 and alpha_acc as `code`.
+
+    Source: Jin 2019, CG-PACT: the straight-through derivatives of alpha q_k(clip(x, 0, alpha) / alpha).
+    """
     if not 0 <= fraction_bits <= shift:
         raise ValueError(f"fraction_bits {fraction_bits} outside 0 ... {shift}, the shift")
     if not 0 < acc < alpha_acc:
@@ -38,7 +63,17 @@ def slope_and_error(acc, alpha_acc, multiplier, shift, *, bits, fraction_bits, r
 
 
 def alpha_gradient(gs, accs, alpha_acc, multiplier, shift, *, bits, fraction_bits, calibrated, rounding, note=silent):
-    """dalpha of the flat lists gs and accs. ValueError if their lengths differ, and as `slope_and_error`."""
+    """dalpha, one int: the gradient of alpha times a 2^F, summed over all elements.
+
+    gs, accs : one row of N ints each: gradients of the output, and accumulators.
+    alpha_acc, multiplier, shift, bits, fraction_bits, rounding : as in `slope_and_error`.
+    calibrated : whether the elements between 0 and alpha count (CG-PACT) or only those above (PACT).
+    note : told each step as a line of text.
+
+    Raises ValueError if the two N differ, and where some acc below alpha_acc is calibrated as `slope_and_error`.
+
+    Source: Jin 2019: the derivative of the sum of g y by alpha, without an average or a factor.
+    """
     one = (1 << bits) - 1 << fraction_bits
 
     def weight(acc):

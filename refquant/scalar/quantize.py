@@ -15,13 +15,31 @@ from .formats import into_format, limits
 from .rounding import round_fraction, round_with_flags
 from .steps import require_word, silent
 
+__all__ = ["dequantize", "fake_quantize", "quantize", "ste_gradient"]
+
 
 def quantize(x, scale, zero_point, bits, signed, narrow=False, *, precision, rounding="half_even", rbits=None, n=None,
              division="divide", zero_point_at="after", overflow="saturate", note=silent):
-    """(code, flags) of x in a format of 2 ... 32 bits; rounding "stochastic" takes the n-bit number rbits.
+    """(code, flags) of one real in a format of 2 ... 32 bits; flags 1 inexact, 2 a tie, 4 low, 8 high, 32 up by chance.
 
-    An infinite x or u is qmax or qmin under both overflows. ValueError for NaN, for an x or scale that is no float
-    of `precision`, for a scale that is not positive and finite, and for 0 * infinity (0 times an infinite reciprocal).
+    x, scale : one float each, of ``precision``; x may be infinite, scale is positive and finite.
+    zero_point : one int, in units of codes.
+    bits, signed, narrow : the format; bits 2 ... 32.
+    precision : 32 or 64.
+    rounding : one of the ten modes, or "stochastic" by the n-bit number ``rbits``.
+    rbits, n : 0 ... 2^n - 1, and n, 1 ... 63.
+    division : "divide" or "reciprocal".
+    zero_point_at : "after" the rounding or "before" it.
+    overflow : "saturate" or "wrap".
+    note : told each step as a line of text.
+
+    An infinite x or u is qmax or qmin under both overflows, with the flag 8 or 4, and is not rounded.
+
+    Raises ValueError for NaN, for an x or scale that is no float of ``precision``, for a scale that is not positive and
+    finite, for 0 * infinity (0 times an infinite reciprocal), for a format or random bits outside their ranges, and for
+    an unknown word.
+
+    Source: ONNX QuantizeLinear ("divide", half_even, "after"); "reciprocal" is torch's fake quantization.
     """
     require_word(zero_point_at, ("after", "before"), "zero_point_at")
     _require_bits(bits)
@@ -40,7 +58,17 @@ def quantize(x, scale, zero_point, bits, signed, narrow=False, *, precision, rou
 
 
 def dequantize(code, scale, zero_point, *, precision, note=silent):
-    """The float fl(fl(code - zero_point) * scale), +0.0 for code = zero_point. ValueError for scale as in quantize."""
+    """fl(fl(code - zero_point) * scale), one Python float: +0.0 for code = zero_point.
+
+    code, zero_point : one int each.
+    scale : one float of ``precision``, positive and finite.
+    precision : 32 or 64.
+    note : told each step as a line of text.
+
+    Raises ValueError for a scale that is no such float, and for another precision.
+
+    Source: ONNX DequantizeLinear.
+    """
     _, scale = _operands(0, scale, precision)
     difference = floats.nearest_float(code - zero_point, precision)
     note(f"code {code} - zero point {zero_point} = {code - zero_point}")
@@ -48,16 +76,34 @@ def dequantize(code, scale, zero_point, *, precision, note=silent):
 
 
 def fake_quantize(x, scale, zero_point, bits, signed, narrow=False, *, precision, note=silent, **how):
-    """The float dequantize(quantize(x)); arguments and errors of `quantize`."""
+    """dequantize(quantize(x)), one Python float.
+
+    x, scale, zero_point, bits, signed, narrow, precision : one number each, as in `quantize`.
+    note : told each step as a line of text.
+    how : the other arguments of `quantize`, by name.
+
+    Raises ValueError as `quantize`.
+
+    Source: ONNX QuantizeLinear, then DequantizeLinear.
+    """
     code, _ = quantize(x, scale, zero_point, bits, signed, narrow, precision=precision, note=note, **how)
     return dequantize(code, scale, zero_point, precision=precision, note=note)
 
 
 def ste_gradient(g, x, scale, zero_point, bits, signed, narrow=False, *, precision, mask, rounding="half_even",
                  division="divide", note=silent):
-    """g where x lies in the range of the codes, both ends included, else 0. Errors of `quantize`.
+    """The straight-through gradient of one element: g where x lies in the codes' range, both ends included, else 0.
 
-    `rounding` serves mask "round" only, which with half_even and division "reciprocal" is torch's fake quantization's.
+    g : one number, the gradient of the dequantized value.
+    x, scale, zero_point, bits, signed, narrow, precision, division : as in `quantize`.
+    mask : "clip" compares the unrounded x / scale + zero_point with qmin and qmax, "round" the rounded one.
+    rounding : one of the ten modes, of mask "round" only.
+    note : told each step as a line of text.
+
+    Raises ValueError as `quantize`, and for "stochastic", which has no part in a mask.
+
+    Source: mask "round" with half_even and division "reciprocal" is torch's fake quantization; "clip" is the derivative
+    of clip(x).
     """
     require_word(mask, ("clip", "round"), "mask")
     _require_bits(bits)

@@ -13,6 +13,8 @@ because adding P makes an odd state divisible by x. As x * (P >> 1) = 1 modulo P
 """
 from .steps import silent
 
+__all__ = ["lfsr_bits", "lfsr_step", "philox4x32", "philox_bits"]
+
 M0, M1, W0, W1 = 0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85
 LOW = 0xFFFFFFFF
 
@@ -21,7 +23,15 @@ EXPONENTS = {8: (8, 6, 5, 4), 16: (16, 14, 13, 11), 24: (24, 23, 22, 17), 32: (3
 
 
 def philox4x32(counter, key, *, note=silent):
-    """The block of four 32-bit words of a counter (four words) and a key (two words)."""
+    """One block, four 32-bit words, of a counter and a key: ten rounds.
+
+    counter, key : four ints and two ints, each below 2^32.
+    note : told each step as a line of text.
+
+    Raises nothing of its own; words of more than 32 bits are not refused.
+
+    Source: Salmon, Moraes, Dror, Shaw 2011, Philox4x32-10.
+    """
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
@@ -34,9 +44,17 @@ def philox4x32(counter, key, *, note=silent):
 
 
 def philox_bits(index, n, seed, tensor=0, step=0, *, note=silent):
-    """The n random bits (1 ... 63) of element `index`, an unsigned number.
+    """The n random bits of one element, an unsigned int.
 
-    seed has 64 bits, tensor and step 32 bits each; ValueError for a number that does not fit.
+    index : which element, 0 or more.
+    n : 1 ... 64.
+    seed, tensor, step : of the stream, of 64, 32 and 32 bits.
+    note : told each step as a line of text.
+
+    Raises ValueError for an n outside 1 ... 64, an index below 0, and a seed, tensor or step that does not fit.
+
+    Source: Salmon et al. 2011; which counter, lane and bits an element has is refquant's own, so that elements are
+    independent of their order.
     """
     _require_random(index, n, 64)
     for name, value, bits in (("seed", seed, 64), ("tensor", tensor, 32), ("step", step, 32)):
@@ -52,7 +70,16 @@ def philox_bits(index, n, seed, tensor=0, step=0, *, note=silent):
 
 
 def lfsr_step(state, width, *, note=silent):
-    """The state after one step right. ValueError for a width other than 8, 16, 24, 32 and for a state of 0."""
+    """One state after one step right, an int.
+
+    state : one int, 1 ... 2^width - 1.
+    width : 8, 16, 24 or 32 bits.
+    note : told each step as a line of text.
+
+    Raises ValueError for another width, and for a state of 0 or beyond the width.
+
+    Source: a Galois linear feedback shift register; its primitive polynomials are `EXPONENTS`.
+    """
     taps = _taps(state, width)
     after = state >> 1 ^ taps if state & 1 else state >> 1
     note(f"lfsr {state:#x} -> {after:#x}")
@@ -60,7 +87,19 @@ def lfsr_step(state, width, *, note=silent):
 
 
 def lfsr_bits(index, n, width, seed, steps=None, *, note=silent):
-    """The n low bits (n <= width) of the state (index + 1) * steps steps after `seed`; steps is n unless given."""
+    """The n low bits of one element, an unsigned int: of the state (index + 1) * steps steps after ``seed``.
+
+    index : which element, 0 or more.
+    n : 1 ... width.
+    width : 8, 16, 24 or 32 bits.
+    seed : the state before element 0, 1 ... 2^width - 1.
+    steps : steps an element, 0 or more; n unless given.
+    note : told each step as a line of text.
+
+    Raises ValueError for another width or n, a seed of 0 or beyond the width, and an index below 0.
+
+    Source: as `lfsr_step`; n steps for n bits are refquant's own, so that no bit is used twice.
+    """
     taps = _taps(seed, width)
     _require_random(index, n, width)
     count = (index + 1) * (n if steps is None else steps)

@@ -27,16 +27,34 @@ from .rounding import round_shift
 from .scaling import divide, scaled
 from .steps import note_some, silent
 
+__all__ = ["backward_channel", "extremes", "forward_channel"]
+
 INVERSE_BITS = 30  # P
 MOMENTUM_BITS = 15
 
 
 def forward_channel(values, gamma, beta, constants, running_mean, running_width, *, fraction_bits, normal_bits, chunks,
                     epsilon, y_shift, y_format, momentum, rounding, note=silent):
-    """A dict of a channel: sum, range, mean, width, inverse, x_hat [n], y [n], flags [n], running_mean, running_width.
+    """A dict of one channel: sum, range, mean, width, inverse, x_hat, y and flags [n], running_mean, running_width.
 
-    `values` is flat, y_format a name such as s8; the running numbers returned are the new ones.
-    flags are y's: 4 saturated low, 8 high. ValueError where the chunks do not divide the values equally.
+    values : one row of n ints, in the order (b, h, w).
+    gamma, beta : one int each; beta in gamma's unit times 2^-G.
+    constants : (mean_multiplier, mean_shift, c_multiplier, c_shift), four ints.
+    running_mean, running_width : one int each, in 2^-F; the dict holds the new ones.
+    fraction_bits, normal_bits : F, and G of at most 30.
+    chunks : how many runs n is cut into.
+    epsilon : one int, added to the width, in 2^-F.
+    y_shift, y_format : 0 ... 63, and a name such as s8.
+    momentum : weight of the batch, one int in 2^-15.
+    rounding : one of the ten modes.
+    note : told each step as a line of text.
+
+    flags are y's: 4 saturated low, 8 high.
+
+    Raises ValueError where the chunks do not divide the values equally, for no values, for a G above 30, and for an
+    unknown rounding, format or shift.
+
+    Source: Banner 2018, eq. 1-2: (x - mean) / (C(n) range); chunks and epsilon are the authors' code's.
     """
     found = _statistics(values, constants, fraction_bits, chunks, epsilon, rounding, note)
     x_hat = _normalized(values, found, fraction_bits, normal_bits, rounding, note)
@@ -52,10 +70,17 @@ def forward_channel(values, gamma, beta, constants, running_mean, running_width,
 
 def backward_channel(values, g_values, gamma, constants, *, fraction_bits, normal_bits, chunks, epsilon, dx_shift,
                      dx_format, rounding, note=silent):
-    """A dict of a channel: sum, range, mean, width, inverse, x_hat [n], dbeta, dgamma, g_mean, pull, u [n], dx [n].
+    """A dict of one channel: sum, range, mean, width, inverse, x_hat [n], dbeta, dgamma, g_mean, pull, u [n], dx [n].
 
-    `values` and `g_values` are flat, dx_format a name such as s8. ValueError as forward, and for a normal_bits below
-    fraction_bits.
+    values, g_values : one row of n ints each, in the order (b, h, w).
+    gamma, constants, fraction_bits, normal_bits, chunks, epsilon, rounding : as in `forward_channel`.
+    dx_shift, dx_format : 0 ... 63, and a name such as s8.
+    note : told each step as a line of text.
+
+    Raises ValueError as `forward_channel`, if the two n differ, and for a ``normal_bits`` below ``fraction_bits``.
+
+    Source: derived from Banner 2018, eq. 1-2 and section 7: the derivative of y, that of max and min at the first place
+    where each is attained, as in the authors' code.
     """
     if len(g_values) != len(values) or normal_bits < fraction_bits:
         raise ValueError(f"{len(values)} values with {len(g_values)} gradients, normal_bits {normal_bits} with "
@@ -82,7 +107,17 @@ def backward_channel(values, g_values, gamma, constants, *, fraction_bits, norma
 
 
 def extremes(values, chunks, *, note=silent):
-    """The sign of each value: 1 at each chunk's first maximum, -1 at its first minimum, 0 elsewhere or at both."""
+    """The signs of n values, one row: 1 at each chunk's first maximum, -1 at its first minimum, 0 elsewhere or at both.
+
+    values : one row of n ints.
+    chunks : how many equal runs they are cut into.
+    note : told each step as a line of text.
+
+    Raises ValueError where the chunks do not divide the values equally, and for no values.
+
+    Source: Banner 2018, section 7: the derivative of max (min) is 1 where it is attained; of several places refquant
+    takes the first, so that the sum of dx is 0.
+    """
     signs = []
     for chunk in _chunks(values, chunks):
         signs += [0] * len(chunk)

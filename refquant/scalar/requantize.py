@@ -21,6 +21,8 @@ from .formats import into_format, limits
 from .rounding import chance_flag, round_fraction, round_shift, round_with_flags, rounding_flags, stochastic_shift
 from .steps import require_word, show, silent
 
+__all__ = ["multiplier_from_scale", "requantize"]
+
 LEAST_SHIFT = {"tosa_single": 1, "tosa_double": 1, "tflite_double": 1, "ruy_double": 1, "mul16": 17, "rndnu": 1,
                "shift": 0}
 FP32_ROUNDING = {"fp32_rint": "half_even", "fp32_round": "half_away"}
@@ -29,10 +31,26 @@ ACC_BITS = {"mul16": 48, "shift": 64}  # every other flavour takes 32
 
 def requantize(acc, *, flavour, multiplier=None, shift=None, scale=None, zero_point=0, zero_point_at="after", bits=8,
                signed=True, narrow=False, overflow="saturate", rounding=None, rbits=None, n=None, note=silent):
-    """(code, flags) of an integer accumulator; flags 1 and 2 speak of the number that enters the last rounding.
+    """(code, flags) of one accumulator; flags 1 and 2 speak of the number that enters the last rounding.
 
-    `rounding` ("stochastic" takes the n-bit number rbits) serves the flavour shift, `scale` the fp32 flavours.
-    ValueError for an unknown word, and for an acc, multiplier, shift or scale that the flavour does not take.
+    acc : one int of 32 bits; of 48 for mul16, of 64 for shift.
+    flavour : one of the nine above.
+    multiplier, shift : one int each, of the integer flavours: 0 ... 2^31 - 1 (rndnu: 2^24 - 1; shift takes none), and
+        1 ... 62 (mul16: from 17; shift: from 0).
+    scale : one binary32 number, positive and finite, of the fp32 flavours.
+    zero_point, zero_point_at : one int, "after" the last rounding or "before" it.
+    bits, signed, narrow, overflow : the code's format, and "saturate" or "wrap".
+    rounding : of shift: one of the ten modes, or "stochastic" by the n-bit number ``rbits``.
+    rbits, n : 0 ... 2^n - 1, and n, 1 ... 63.
+    note : told each step as a line of text.
+
+    Flags 4 and 8: saturated or wrapped low and high; 32: up by chance.
+
+    Raises ValueError for an unknown word, for an acc, multiplier, shift or scale that the flavour does not take, and
+    for a format or random bits outside their ranges.
+
+    Source: TOSA RESCALE; gemmlowp and TFLite (tosa_double); ruy; TFLite Micro (mul16); XNNPACK (rndnu, fp32_rint); the
+    last two steps as in ONNX QuantizeLinear.
     """
     require_word(flavour, (*LEAST_SHIFT, *FP32_ROUNDING), "flavour")
     require_word(zero_point_at, ("after", "before"), "zero_point_at")
@@ -53,10 +71,15 @@ def requantize(acc, *, flavour, multiplier=None, shift=None, scale=None, zero_po
 
 
 def multiplier_from_scale(scale, bits=31, *, note=silent):
-    """(multiplier, shift) with scale ~ multiplier * 2^-shift, of `bits` bits with the top one set if shift < 62.
+    """(multiplier, shift), two ints: scale ~ multiplier * 2^-shift, the top bit of the multiplier set if shift < 62.
 
-    `scale` is a float, taken exactly, or a Fraction. Below 2^(bits-63) the shift stays 62 and bits are lost.
-    ValueError for a scale that is not positive and finite, or so large that the shift would fall below 1.
+    scale : one positive float, taken exactly, or a Fraction. Below 2^(bits-63) the shift stays 62 and bits are lost.
+    bits : significant bits of the multiplier: 31, or 24 for rndnu.
+    note : told each step as a line of text.
+
+    Raises ValueError for a scale that is not positive and finite, or so large that the shift would fall below 1.
+
+    Source: TFLite's QuantizeMultiplier, half_away, without its float rounding; the limit of 62 is refquant's own.
     """
     real = floats.exact(scale)
     if floats.is_infinite(real) or real <= 0:

@@ -13,6 +13,9 @@ from fractions import Fraction
 
 from .steps import require_word, show, silent
 
+__all__ = ["chance_flag", "round_fraction", "round_shift", "round_with_flags", "rounding_flags", "stochastic_fraction",
+           "stochastic_shift"]
+
 INEXACT, TIE, BY_CHANCE = 1, 2, 32
 
 # f: the floor of the real; h: positive above halfway, 0 on a tie. Asked only for reals that are no integers.
@@ -31,7 +34,17 @@ GOES_UP = {
 
 
 def round_fraction(value, rounding, *, note=silent):
-    """A Fraction rounded to an integer. ValueError for an unknown rounding."""
+    """One real rounded to an integer, by one of the ten modes.
+
+    value : one Fraction or int.
+    rounding : the mode's name.
+    note : told each step as a line of text.
+
+    Raises ValueError for an unknown rounding; "stochastic" is `stochastic_fraction`.
+
+    Source: IEEE 754-2019, section 4.3 (half_even, half_away, floor, ceil, trunc); ap_fixed (half_up, half_down,
+    half_zero); RISC-V vxrm's rod (odd); APyTypes' TO_AWAY (away).
+    """
     result, remainder = _round_quotient(value.numerator, value.denominator, rounding)
     if note is not silent:
         note(f"{show(value)}, {rounding}: {_describe(remainder, value.denominator)} -> {result}")
@@ -39,7 +52,17 @@ def round_fraction(value, rounding, *, note=silent):
 
 
 def round_shift(value, shift, rounding, *, note=silent):
-    """The integer value / 2^shift rounded, shift 0 ... 63. ValueError for an unknown rounding or another shift."""
+    """The integer value / 2^shift, one number, rounded by one of the ten modes.
+
+    value : one int of any size.
+    shift : 0 ... 63.
+    rounding : the mode's name.
+    note : told each step as a line of text.
+
+    Raises ValueError for an unknown rounding and for another shift.
+
+    Source: as `round_fraction`; half_up is TOSA's and XNNPACK's shift, half_away gemmlowp's RoundingDivideByPOT.
+    """
     _require_shift(shift)
     result, remainder = _round_quotient(value, 1 << shift, rounding)
     if note is not silent:
@@ -63,7 +86,16 @@ def _describe(remainder, divisor):
 
 
 def stochastic_fraction(value, rbits, n, *, note=silent):
-    """floor(value + rbits / 2^n) of a Fraction. ValueError unless rbits is an n-bit number, n 1 ... 63."""
+    """floor(value + rbits / 2^n), one int.
+
+    value : one Fraction or int.
+    rbits, n : one n-bit number, 0 ... 2^n - 1, and n, 1 ... 63.
+    note : told each step as a line of text.
+
+    Raises ValueError unless ``rbits`` is an n-bit number and n is 1 ... 63; None is neither.
+
+    Source: refquant's own form of stochastic rounding: the random bits are given, so that the result can be repeated.
+    """
     _require_random(rbits, n)
     total = value + Fraction(rbits, 1 << n)
     result = total.numerator // total.denominator
@@ -73,10 +105,19 @@ def stochastic_fraction(value, rbits, n, *, note=silent):
 
 
 def stochastic_shift(value, shift, rbits, n, *, note=silent):
-    """floor(value / 2^shift + rbits / 2^n) of an integer, in integers. ValueError as above, and for the shift.
+    """floor(value / 2^shift + rbits / 2^n), one int, in integers.
 
-    The most significant random bit stands just below the binary point; random bits below the last bit of `value`
-    can never carry into it and are dropped.
+    value : one int of any size.
+    shift : 0 ... 63.
+    rbits, n : one n-bit number, 0 ... 2^n - 1, and n, 1 ... 63.
+    note : told each step as a line of text.
+
+    The most significant random bit stands just below the binary point; random bits below the last bit of ``value`` can
+    never carry into it and are dropped.
+
+    Raises ValueError for another shift, unless ``rbits`` is an n-bit number, and for another n.
+
+    Source: refquant's own: (value + rbits) >> shift where n = shift, aligned at the binary point for every other n.
     """
     _require_shift(shift)
     _require_random(rbits, n)
@@ -87,14 +128,32 @@ def stochastic_shift(value, shift, rbits, n, *, note=silent):
 
 
 def rounding_flags(value, *, note=silent):
-    """Flags of the Fraction that enters a rounding: 1 if it is no integer, 2 more if it is halfway between two."""
+    """Flags of one real that enters a rounding: 1 if it is no integer, 2 more if it is halfway between two.
+
+    value : one Fraction.
+    note : told each step as a line of text.
+
+    Raises nothing of its own.
+
+    Source: refquant's own flags, INEXACT and TIE of refquant.integers.flags.
+    """
     flags = INEXACT * (value.denominator != 1) + TIE * (value.denominator == 2)
     note(f"{'inexact' if flags else 'exact'}{', a tie' if flags & TIE else ''}")
     return flags
 
 
 def round_with_flags(value, rounding, rbits=None, n=None, *, note=silent):
-    """(rounded, flags) of a Fraction; rounding "stochastic" takes rbits and n, and may set flag 32."""
+    """(rounded, flags) of one real; flags as `rounding_flags`, and 32 as `chance_flag`.
+
+    value : one Fraction.
+    rounding : one of the ten modes, or "stochastic".
+    rbits, n : of "stochastic", as in `stochastic_fraction`.
+    note : told each step as a line of text.
+
+    Raises ValueError for an unknown rounding, and with "stochastic" as `stochastic_fraction`.
+
+    Source: as `round_fraction` and `rounding_flags`.
+    """
     if rounding != "stochastic":
         return round_fraction(value, rounding, note=note), rounding_flags(value)
     rounded = stochastic_fraction(value, rbits, n, note=note)
@@ -102,7 +161,14 @@ def round_with_flags(value, rounding, rbits=None, n=None, *, note=silent):
 
 
 def chance_flag(value, rounded):
-    """32 if the stochastic result `rounded` of `value` differs from its floor, else 0."""
+    """32 if the stochastic result of one real differs from its floor, else 0.
+
+    value, rounded : one Fraction, and the int that it became.
+
+    Raises nothing of its own.
+
+    Source: refquant's own flag, ROUNDED_UP_BY_CHANCE of refquant.integers.flags.
+    """
     return BY_CHANCE * (rounded != value.numerator // value.denominator)
 
 

@@ -19,11 +19,22 @@ from .formats import saturate
 from .scaling import divide, ratio
 from .steps import require_word, show, silent
 
+__all__ = ["code", "gradient", "highest", "scale", "variance"]
+
 ONE_BITS = 30  # the table's 2^30 stands for 1
 
 
 def highest(w_flat, table, *, note=silent):
-    """T of a flat list of weights. ValueError where it is 0: there is nothing to divide by."""
+    """T, one int: the largest |tanh| of a tensor, in units of 2^-30.
+
+    w_flat : one row of N weights, ints.
+    table : the tanh of each magnitude, a row of 2^(b-1) + 1 ints.
+    note : told each step as a line of text.
+
+    Raises ValueError where it is 0, as there is nothing to divide by, and for a weight that the table does not reach.
+
+    Source: Jin 2019, DoReFa's T = max |tanh W|; the table is refquant's own, for the same bits everywhere.
+    """
     largest = max((abs(_bent(w, table)) for w in w_flat), default=0)
     if largest == 0:
         raise ValueError("w is 0 everywhere: expected weights to divide by the largest of")
@@ -32,7 +43,18 @@ def highest(w_flat, table, *, note=silent):
 
 
 def code(w, table, highest, bits, rounding, *, note=silent):
-    """The code of bits + 1 signed bits of the weight w: odd, -a ... a."""
+    """The code of one weight, an int of bits + 1 signed bits: odd, -a ... a.
+
+    w : one int.
+    table, highest : as the function `highest` takes and returns them.
+    bits : k of a = 2^k - 1.
+    rounding : one of the ten modes.
+    note : told each step as a line of text.
+
+    Raises ValueError for a weight that the table does not reach, a ``highest`` not above 0, and an unknown rounding.
+
+    Source: Jin 2019: Q = 2 q_k((tanh W / T + 1) / 2) - 1, times a.
+    """
     top = (1 << bits) - 1
     bent = _bent(w, table, note)
     index = divide(top * (bent + highest), 2 * highest, rounding, note=note)
@@ -41,7 +63,15 @@ def code(w, table, highest, bits, rounding, *, note=silent):
 
 
 def variance(codes_flat, *, note=silent):
-    """V of a flat list of codes: the integer N (N - 1) times their sample variance."""
+    """V, one int: N (N - 1) times the sample variance of the codes.
+
+    codes_flat : one row of N ints.
+    note : told each step as a line of text.
+
+    Raises nothing of its own.
+
+    Source: Jin 2019's VAR; the divisor N - 1 is the authors' code's (torch.std).
+    """
     count, total, squares = len(codes_flat), sum(codes_flat), sum(code * code for code in codes_flat)
     result = count * squares - total * total
     note(f"{count} codes, sum {total}, sum of squares {squares}: {count} x {squares} - {total}^2 = {result}")
@@ -49,9 +79,17 @@ def variance(codes_flat, *, note=silent):
 
 
 def scale(codes_flat, outputs, bits, rescale, *, note=silent):
-    """(multiplier, shift) of the codes' scale; `outputs`: w.shape[0] times the kernel's places.
+    """(multiplier, shift) of the codes' scale, two ints; see above.
 
-    ValueError where rescale is "constant" and the codes are all equal, or only one.
+    codes_flat : one row of N ints.
+    outputs : w.shape[0] times the kernel's places, an int above 0.
+    bits : k of a = 2^k - 1.
+    rescale : "none" or "constant".
+    note : told each step as a line of text.
+
+    Raises ValueError for another ``rescale``, and with "constant" where the codes are all equal, or only one.
+
+    Source: Jin 2019: Q* = Q / sqrt(n_out VAR[Q]); n_out of a convolution is the authors' code's.
     """
     require_word(rescale, ("none", "constant"), "rescale")
     if rescale == "none":
@@ -67,7 +105,18 @@ def scale(codes_flat, outputs, bits, rescale, *, note=silent):
 
 
 def gradient(g, w, table, highest, rounding, *, note=silent):
-    """dw of one weight in 32 signed bits, in the unit of g."""
+    """dw of one weight, an int of 32 signed bits, in the unit of g.
+
+    g : one int, the gradient of Q.
+    w, table, highest : as in `code`.
+    rounding : one of the ten modes.
+    note : told each step as a line of text.
+
+    Raises ValueError for a weight that the table does not reach, a ``highest`` not above 0, and an unknown rounding.
+
+    Source: derived from Jin 2019: G sech^2(W) / T, the derivative of tanh W / T with T constant (the authors' code
+    differentiates T too).
+    """
     bent = _bent(w, table, note)
     slope = (1 << ONE_BITS) - (bent * bent >> ONE_BITS)
     note(f"slope 2^{ONE_BITS} - floor({bent}^2 / 2^{ONE_BITS}) = {slope}; g {g} x {slope} = {g * slope}")

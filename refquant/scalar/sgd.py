@@ -14,14 +14,32 @@ from .rounding import chance_flag
 from .scaling import scaled
 from .steps import silent
 
+__all__ = ["updated"]
+
 MOMENTUM_BITS, VELOCITY_BITS = 15, 32
 
 
 def updated(w, v, g, g_multiplier, g_shift, decay_multiplier, decay_shift, rate_multiplier, rate_shift, momentum,
             nesterov, bits_of_w, rounding, rbits, n, *, note=silent):
-    """A dict of d, the new v, the rounded number that is taken from w, the new w, and its flags.
+    """A dict of one weight's step: d, the new v, the ``rounded`` number that is taken from w, the new w, and its flags.
 
-    Flags 4 and 8: w saturated; 32: the rounding went up by chance. ValueError for a momentum outside 0 ... 2^15.
+    w, v, g : one int each: the weight, its velocity, its gradient.
+    g_multiplier, g_shift, decay_multiplier, decay_shift, rate_multiplier, rate_shift : one int each, shifts 0 ... 255;
+        a decay multiplier of 0 is no weight decay.
+    momentum : one int in 2^-15, 0 ... 2^15.
+    nesterov : a boolean.
+    bits_of_w : of the signed weight, 2 ... 64.
+    rounding : one of the ten modes, of all but the step itself.
+    rbits, n : the step's random number, 0 ... 2^n - 1, and n, 1 ... 63.
+    note : told each step as a line of text.
+
+    Flags 4 and 8: w saturated; 32: the rounding went up by chance.
+
+    Raises ValueError for a momentum outside 0 ... 2^15, for a shift, bits or n outside these, an unknown rounding, and
+    random bits that do not fit.
+
+    Source: chapters/hardware/training_steps.md, "A step", 4: SGD as PyTorch has it (momentum, Nesterov, decay in the
+    gradient), on integers.
     """
     if not 0 <= momentum <= 1 << MOMENTUM_BITS:
         raise ValueError(f"momentum {momentum} outside 0 ... {1 << MOMENTUM_BITS}")

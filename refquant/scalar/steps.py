@@ -1,11 +1,20 @@
 """How a function tells its steps: `note(line)` takes one line of text, and `silent` takes it to nowhere."""
 from fractions import Fraction
 
+__all__ = ["show", "silent"]
+
 MOST, FIRST, LAST = 12, 4, 2  # a list longer than MOST is told by its FIRST and LAST lines
 
 
 def silent(line):
-    """Say nothing: the `note` of every function unless told otherwise."""
+    """Say nothing: the ``note`` of every function unless told otherwise. To see the steps, pass `print`.
+
+    line : one step, one text.
+
+    Raises nothing of its own.
+
+    Source: refquant's own.
+    """
 
 
 def note_some(count, line, note):
@@ -23,7 +32,14 @@ def note_some(count, line, note):
 
 
 def show(number):
-    """A number as text: a Fraction in decimals where binary64 holds it exactly, otherwise as a ratio."""
+    """One number as text: a Fraction in decimals where binary64 holds it exactly, otherwise as a ratio.
+
+    number : one int, float or Fraction.
+
+    Raises nothing of its own.
+
+    Source: refquant's own.
+    """
     if not isinstance(number, Fraction):
         return str(number)
     try:

@@ -31,21 +31,23 @@ def assert_golden(function: Function, group: str, level: int = 1, *, operation: 
                   seed: int = 0) -> Report:
     """Assert that ``function`` answers every golden case of ``group`` right; returns the report, for its counts.
 
-    function : of a `refquant.golden.Case`, returns {output name: array}; raises `refquant.golden.Unsupported` for what
-        it does not claim to do. At least one case must have been compared.
+    function : of a `refquant.golden.Case`, returns {output name: array} of the shapes in ``case.outputs``; raises
+        `refquant.golden.Unsupported` for what it does not claim to do.
     group, operation : "gemm", and of it perhaps only "gemm.forward".  level : 1 or 2 or 3, how many and how large.
-    cases : a glob of case ids, as `refquant vectors list` prints them.  seed : of the random stimuli.
+    cases : a glob of case ids, as `refquant vectors list` prints them.  seed : of the random stimuli, below 2^64.
 
     Raises AssertionError with the report when anything differs, is missing or was raised: the first differences, the
-    likely cause, and one element step by step. Raises ValueError for a ``function`` that cannot be called, a group,
-    operation or level that is not there, or ``cases`` that match none.
+    likely cause, and one element step by step; also when no case was compared. Raises ValueError for a ``function``
+    that cannot be called, a group, operation, level or seed that is not there, or ``cases`` that match none.
 
-    >>> def answer(case):
-    ...     if case.attrs["flavour"] != "none":
-    ...         raise Unsupported("requantization")
-    ...     return {"y": my_gemm(case.inputs["a"], case.inputs["b"])}       # doctest: +SKIP
-    >>> assert_golden(answer, "gemm", operation="gemm.forward").count("pass")       # doctest: +SKIP
-    8
+    Source: refquant's own golden vectors, made in memory; what an operation computes says its case.
+
+        >>> def answer(case):
+        ...     if case.attrs["flavour"] != "none":
+        ...         raise Unsupported("requantization")
+        ...     return {"y": my_gemm(case.inputs["a"], case.inputs["b"])}       # doctest: +SKIP
+        >>> assert_golden(answer, "gemm", operation="gemm.forward").count("pass")       # doctest: +SKIP
+        8
     """
     __tracebackhide__ = True  # what pytest shows is the test's own line, and the report
     if not callable(function):

@@ -33,7 +33,18 @@ WIDE = IntFormat(32)  # holds every code, saturated or not, of a format of 16 bi
 class Requantization:
     """The arguments of `refquant.integers.requantize`, all but the accumulators; call it on them for their codes.
 
-    multiplier, shift, scale : one number, or with ``axis`` one a channel; those that the flavour takes.
+    flavour : one of requantize's names.
+    multiplier, shift, scale : one number, or with ``axis`` one a channel [C]; those that the flavour takes.
+    rounding : of the flavour "shift", a mode's name.
+    zero_point, zero_point_at : one int, "after" the last rounding or "before" it.
+    format, overflow : of the codes, and "saturate" or "wrap".
+    axis : of the channels.
+
+    Called with accumulators of any shape, it returns codes of that shape in the format's dtype.
+
+    Raises ValueError, when called, as `refquant.integers.requantize`.
+
+    Source: as `refquant.integers.requantize`.
     """
 
     flavour: str
@@ -55,10 +66,17 @@ class Requantization:
 def accumulators(least: int = 16, most: int = 48,
                  overflows: tuple[str, ...] = ("wrap", "saturate_running", "saturate_final")
                  ) -> st.SearchStrategy[Accumulator]:
-    """Accumulators of ``least`` to ``most`` bits (8 to 64), and what they do on overflow.
+    """Accumulators of ``least`` to ``most`` bits, and what they do on overflow.
 
-    >>> accumulators(24, 32).example()  # doctest: +SKIP
-    Accumulator(bits=24, overflow='saturate_running')
+    least, most : one int each, 8 to 64.
+    overflows : some of "wrap", "saturate_running", "saturate_final" and "error".
+
+    Raises ValueError, when called, for bits outside these and for an unknown overflow.
+
+    Source: refquant's own.
+
+        >>> accumulators(24, 32).example()  # doctest: +SKIP
+        Accumulator(bits=24, overflow='saturate_running')
     """
     checks.between(least, most, 8, 64)
     checks.some("overflows", overflows, ON_OVERFLOW)
@@ -71,11 +89,18 @@ def requantizations(flavours: tuple[str, ...] = tuple(FLAVOURS), *,
                     overflows: tuple[str, ...] = OVERFLOWS) -> st.SearchStrategy[Requantization]:
     """Parameters of a requantization: a flavour, its scale, a zero point of the output format.
 
-    format : of the codes, at most 16 bits; or a strategy of formats; `formats` unless given.  channels : as many
-    scales, along the accumulators' last axis; one scale unless given.  roundings : of the flavour "shift".
+    flavours : some of requantize's names.
+    format : of the codes, at most 16 bits; or a strategy of formats; `formats` unless given.
+    channels : as many scales [C], along the accumulators' last axis; one scale unless given.
+    roundings : of the flavour "shift".
+    zero_point_at, overflows : some of "after", "before", and of "saturate", "wrap".
 
-    >>> requantizations(("tosa_double",), format=IntFormat(8)).example()  # doctest: +SKIP
-    Requantization(flavour='tosa_double', multiplier=1073741825, shift=38, ..., zero_point=-128, ...)
+    Raises ValueError, when called, for an unknown word, a ``format`` that is none or wider, and ``channels`` below 1.
+
+    Source: refquant's own; scales from 2^-20 to 2, many at a power of two or next to one.
+
+        >>> requantizations(("tosa_double",), format=IntFormat(8)).example()  # doctest: +SKIP
+        Requantization(flavour='tosa_double', multiplier=1073741825, shift=38, ..., zero_point=-128, ...)
     """
     checks.some("flavours", flavours, FLAVOURS)
     if "shift" in flavours:
@@ -122,11 +147,18 @@ def ties(requantization: Requantization, shape: Shapes | None = None,
     Two roundings of the same scale differ only here. The steps run from below qmin to above qmax, so that saturation is
     tried too; of steps that no accumulator reaches, the last that one does is taken.
 
-    shape : of the accumulators; drawn by `shapes` unless given, with the channels last.  accumulator : their format.
+    requantization : whose steps these are.
+    shape : of the accumulators, or a strategy of shapes; drawn by `shapes` unless given, with the channels last.
+    accumulator : their format: signed, of at most 32 bits (mul16: 48, shift: 62).
 
-    >>> scale = Requantization("tosa_single", multiplier=1 << 30, shift=33)         # 1 / 8
-    >>> ties(scale, (4,)).example()  # doctest: +SKIP
-    array([  4, -13, 300,  -4], dtype=int32)
+    Raises ValueError, when called, for another ``requantization`` or ``accumulator``; when drawn, for a requantization
+    whose numbers are missing, and without a ``shape`` for channels that are not along the last axis.
+
+    Source: refquant's own: bisection, which needs no more than that codes never fall as accumulators grow.
+
+        >>> scale = Requantization("tosa_single", multiplier=1 << 30, shift=33)         # 1 / 8
+        >>> ties(scale, (4,)).example()  # doctest: +SKIP
+        array([  4, -13, 300,  -4], dtype=int32)
     """
     if not isinstance(requantization, Requantization):
         raise ValueError(f"requantization = {requantization!r}: expected a Requantization")

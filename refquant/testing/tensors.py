@@ -17,14 +17,25 @@ Shape = tuple[int, ...]
 Shapes = Shape | st.SearchStrategy[Shape]
 
 SETS = (*FILLS, "random")
-"""The named sets of operands: zeros, all_max, all_min, max_then_minus_ones, single_bit, alternating, ramp, random."""
+"""The named sets of operands: zeros, all_max, all_min, max_then_minus_ones, single_bit, alternating, ramp, random.
+
+Raises nothing of its own; see `operands`, which draws them in any shape.
+
+Source: refquant's own; all but random are the stimuli of the golden vectors.
+"""
 
 
 def shapes(least: int = 0, most: int = 3, side: int = 8) -> st.SearchStrategy[Shape]:
     """Shapes of ``least`` to ``most`` axes, each of 1 to ``side`` elements.
 
-    >>> shapes(2, 2, side=4).example()  # doctest: +SKIP
-    (3, 1)
+    least, most, side : one int each; 0 to 32 axes, and 1 or more.
+
+    Raises ValueError, when called, for numbers outside these.
+
+    Source: refquant's own; Hypothesis' array_shapes.
+
+        >>> shapes(2, 2, side=4).example()  # doctest: +SKIP
+        (3, 1)
     """
     checks.between(least, most, 0, 32)
     integer("side", side, 1, 1 << 31)
@@ -37,8 +48,15 @@ def formats(least: int = 2, most: int = 16, signed: bool | None = None,
 
     A narrow format is signed. Shrinks toward few bits, unsigned.
 
-    >>> formats(4, 8, signed=True).example()  # doctest: +SKIP
-    IntFormat(bits=8, signed=True, narrow=True)
+    least, most : one int each.
+    signed, narrow : a boolean each, or None.
+
+    Raises ValueError, when called, for bits outside these; when drawn, for narrow formats that are said to be unsigned.
+
+    Source: refquant's own.
+
+        >>> formats(4, 8, signed=True).example()  # doctest: +SKIP
+        IntFormat(bits=8, signed=True, narrow=True)
     """
     checks.between(least, most, 2, 64)
     return _formats(least, most, signed, narrow)
@@ -54,11 +72,16 @@ def _formats(draw: st.DrawFn, least: int, most: int, signed: bool | None, narrow
 def codes(format: IntFormat, shape: Shapes | None = None) -> st.SearchStrategy[np.ndarray]:
     """Arrays of codes of ``format``, in its dtype: each any code, or one at an edge: qmin, qmax, 0, a neighbour.
 
+    format : an `IntFormat`.
     shape : a shape, or a strategy of shapes; drawn by `shapes` unless given.
 
-    >>> codes(IntFormat(4), (2, 3)).example()  # doctest: +SKIP
-    array([[-8,  7,  0],
-           [ 3, -1, -8]], dtype=int8)
+    Raises ValueError, when called, for a ``format`` that is none.
+
+    Source: refquant's own; Hypothesis' arrays.
+
+        >>> codes(IntFormat(4), (2, 3)).example()  # doctest: +SKIP
+        array([[-8,  7,  0],
+               [ 3, -1, -8]], dtype=int8)
     """
     checks.format("format", format)
     edges = sorted({min(max(edge, format.qmin), format.qmax) for edge in (
@@ -71,13 +94,21 @@ def operands(format: IntFormat, shape: Shapes | None = None,
              sets: tuple[str, ...] = SETS) -> st.SearchStrategy[np.ndarray]:
     """Codes that break kernels: one of the named ``sets`` that the golden vectors use, or `codes` ("random").
 
+    format : an `IntFormat`.
+    shape : a shape, or a strategy of shapes; drawn by `shapes` unless given.
+    sets : some of `SETS`.
+
     zeros, all_max, all_min: one code everywhere.  max_then_minus_ones: the largest, then -1 (unsigned: 1), a sum that
     swings.  single_bit: one power of two a row, the sign bit included.  alternating: largest, smallest, largest.
     ramp: every code in order.
 
-    >>> operands(IntFormat(8), (2, 4), sets=("max_then_minus_ones",)).example()  # doctest: +SKIP
-    array([[127,  -1,  -1,  -1],
-           [ -1,  -1,  -1,  -1]], dtype=int8)
+    Raises ValueError, when called, for a ``format`` that is none, and for unknown sets or none.
+
+    Source: refquant's own: the stimuli of the golden vectors.
+
+        >>> operands(IntFormat(8), (2, 4), sets=("max_then_minus_ones",)).example()  # doctest: +SKIP
+        array([[127,  -1,  -1,  -1],
+               [ -1,  -1,  -1,  -1]], dtype=int8)
     """
     checks.format("format", format)
     checks.some("sets", sets, SETS)
@@ -98,12 +129,20 @@ def fixed(format: IntFormat | st.SearchStrategy[IntFormat] | None = None, shape:
           sets: tuple[str, ...] = SETS) -> st.SearchStrategy[Fixed]:
     """Tensors of codes with a scale and a zero point, `Fixed`: per tensor, or per channel along any axis.
 
-    format : a format, or a strategy of formats; drawn by `formats` unless given.  per_channel : as said, or drawn; a
-    tensor without axes has no channels.  zero_points : codes of the format, or all 0.  Scales are float64 from 2^-20
-    to 2^10, many of them powers of two, whose products are exact.
+    format : a format, or a strategy of formats; drawn by `formats` unless given.
+    shape : a shape, or a strategy of shapes; drawn by `shapes` unless given.
+    per_channel : as said, or drawn; a tensor without axes has no channels.
+    zero_points : codes of the format, or all 0.
+    sets : some of `SETS`, of the codes.
 
-    >>> fixed(IntFormat(8), (2, 3), per_channel=True).example()  # doctest: +SKIP
-    Fixed(codes=..., scale=array([0.5, 0.0123]), format=IntFormat(...), zero_point=array([0, -128]), axis=0)
+    Scales are float64 from 2^-20 to 2^10, one or [C], many of them powers of two, whose products are exact.
+
+    Raises ValueError, when called, for a ``format`` that is neither, and for unknown sets or none.
+
+    Source: refquant's own.
+
+        >>> fixed(IntFormat(8), (2, 3), per_channel=True).example()  # doctest: +SKIP
+        Fixed(codes=..., scale=array([0.5, 0.0123]), format=IntFormat(...), zero_point=array([0, -128]), axis=0)
     """
     checks.format_or_strategy("format", format)
     checks.some("sets", sets, SETS)

@@ -21,6 +21,8 @@ from refquant.atomic import write
 from refquant.errors import CORRUPT, RefquantError
 from refquant.training.loop import Settings, Training, digest
 
+__all__ = ["CheckpointError", "load", "read", "save"]
+
 CHECKPOINT, LOG = "checkpoint.npz", "log.jsonl"
 PARTS = ("parameters", "state", "memories")
 COMMENT = 64  # bytes of the comment: SHA-256 in hexadecimal
@@ -30,13 +32,26 @@ DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, At
 
 
 class CheckpointError(RefquantError):
-    """A checkpoint that is damaged, or of another run."""
+    """A checkpoint that is missing, damaged, or of another run; its text says which, and the command line exits with 3.
+
+    Raises nothing of its own.
+
+    Source: refquant's own.
+    """
 
     exit_code = CORRUPT
 
 
 def save(training: Training, directory: Path) -> None:
-    """Write the run's checkpoint and log into ``directory``."""
+    """Write the run's checkpoint and log into ``directory``, each beside its place and then renamed.
+
+    training : a run of one epoch or more.
+    directory : one that is there.
+
+    Raises OSError where it cannot be written.
+
+    Source: refquant's own file; its arrays [any shape] are those of NumPy's .npz.
+    """
     head = {"settings": asdict(training.settings), "step": training.step, "kinds": training.kinds,
             "history": training.history}
     arrays = {"run": np.frombuffer(json.dumps(head).encode(), np.uint8)}
@@ -68,7 +83,12 @@ def log(training: Training) -> bytes:
 
 
 def read(directory: Path) -> Training:
-    """The run that `save` wrote into ``directory``. Raises CheckpointError when there is none or it is damaged."""
+    """The run that `save` wrote into ``directory``, a `Training`: float64 arrays of the shapes they had.
+
+    Raises CheckpointError when there is none or it is damaged: a changed bit, or weights that are not its history's.
+
+    Source: as `save`; nothing is unpickled.
+    """
     path = directory / CHECKPOINT
     try:
         with np.load(unsealed(path), allow_pickle=False) as file:
@@ -90,7 +110,14 @@ def read(directory: Path) -> Training:
 
 
 def load(directory: Path, settings: Settings) -> Training:
-    """The run in ``directory``. Raises CheckpointError when it is damaged or not of these ``settings``."""
+    """The run in ``directory``, a `Training`: float64 arrays of the shapes they had.
+
+    settings : what the run must be, `Settings` of every field.
+
+    Raises CheckpointError when there is none, it is damaged, or it is not of these ``settings``.
+
+    Source: as `save`.
+    """
     training = read(directory)
     for field in fields(Settings):
         here, there = getattr(settings, field.name), getattr(training.settings, field.name)

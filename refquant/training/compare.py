@@ -37,10 +37,23 @@ def train(settings: Settings, data: Dataset, directory: Path | None = None, resu
           start: Training | None = None, teacher: Training | None = None,
           step: Callable[[float], None] = lambda loss: None,
           epoch: Callable[[Training], None] = lambda training: None) -> Training:
-    """A run from its beginning, or with ``resume`` from the checkpoint in ``directory`` if there is one.
+    """A run of ``settings`` from its beginning, or with ``resume`` from the checkpoint in ``directory``, if any.
 
-    start : a run whose parameters this one begins with, as far as it has the same.  teacher : a run to distil from.
-    step, epoch : called after each. With a directory, every epoch is saved there.
+    settings : what the run is; its ``start`` and ``teacher`` are replaced by the digests of those given here.
+    data : images uint8 [N, C, H, W] and labels, a `Dataset`.
+    directory : where every epoch is saved; made if it is not there.
+    resume : whether to go on from there; without a checkpoint the run begins.
+    start : a run whose parameters this one begins with, as far as it has the same.
+    teacher : a run to distil from.
+    step, epoch : called after each step with its loss, after each epoch with the run so far.
+
+    Returns the `Training` after the last epoch.
+
+    Raises ValueError for a ``start`` of another model, and for what `recipe`, `Trainer` and its steps refuse;
+    CheckpointError for a checkpoint that is damaged or of other settings; FloatingPointError for a loss that is not
+    finite; OSError for a directory that cannot be written.
+
+    Source: refquant's own loop; distillation as in Liu 2022's authors' code (soft targets, no labels).
     """
     settings = replace(settings, start=digest(start.parameters) if start else "",
                        teacher=digest(teacher.parameters) if teacher else "")

@@ -21,6 +21,8 @@ from refquant.gemm.geometry import DENSE
 from refquant.training.quantizing import GradientQuantizer, Quantizers, as_reals
 from refquant.training.run import Run
 
+__all__ = ["Apply", "BatchNorm", "Conv", "Linear", "RPReLU", "Residual", "Sequential"]
+
 Layer = Callable[[Tensor, Run], Tensor]
 
 
@@ -78,7 +80,20 @@ class Product:
 
 @dataclass(frozen=True)
 class Linear(Product):
-    """[B, inputs] to [B, outputs]; weights start normal with deviation 1 / sqrt(inputs)."""
+    """[B, inputs] to [B, outputs], reals; weights [outputs, inputs] start normal with deviation 1 / sqrt(inputs).
+
+    name : of its parameters, "fc1" for "fc1.w".
+    inputs, outputs : numbers of channels.
+    quantizers : of the weight, input, gradients and bias: `Quantizers`.
+    bias : whether it has one [outputs], 0 at first.
+    signed : whether its input may be negative, for quantizers that tell the two apart.
+
+    Backward: both products take the gradient through their own quantizer; see the module.
+
+    Raises ValueError, when called, for an input or parameters of another shape, and as its quantizers.
+
+    Source: refquant's own; the deviation is LeCun's (Efficient BackProp, 1998).
+    """
 
     def __call__(self, x: Tensor, run: Run) -> Tensor:
         return self.product(autodiff.linear, x, (self.outputs, self.inputs), float(1 / np.sqrt(self.inputs)), run)
@@ -86,7 +101,16 @@ class Linear(Product):
 
 @dataclass(frozen=True)
 class Conv(Product):
-    """[B, inputs, H, W] to [B, outputs, OH, OW]; weights start normal with deviation gain * sqrt(2 / fan-in)."""
+    """[B, inputs, H, W] to [B, outputs, OH, OW], reals; weights start normal with deviation gain * sqrt(2 / fan-in).
+
+    name, inputs, outputs, quantizers, bias, signed : as of `Linear`; weights [outputs, inputs/groups, kernel, kernel].
+    kernel, geometry : its side; strides, padding, dilation and groups, a `Geometry`.
+    gain : of the first weights, one number.
+
+    Raises ValueError as `Linear`.
+
+    Source: He 2015 for the deviation; the rest is refquant's own.
+    """
 
     kernel: int = 3
     geometry: Geometry = DENSE
@@ -100,7 +124,20 @@ class Conv(Product):
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """Batch norm over the batch in training, with running mean and width (momentum 0.9) in evaluation."""
+    """Batch norm [B, C, ...] over the batch in training, with running mean and width in evaluation.
+
+    name : of gamma, beta (parameters), mean and width (state), all [C].
+    channels : C.
+    eps : joins the variance, one number.
+    momentum : of the running numbers: momentum * old + (1 - momentum) * new; they begin with the first batch's.
+
+    Backward: the derivative, the batch's statistics included.
+
+    Raises ValueError, when called, for other channels; KeyError in evaluation before any training.
+
+    Source: Ioffe, Szegedy 2015; the width sqrt(variance + eps) is averaged in the variance's place, refquant's own, as
+    Range BN averages its scale.
+    """
 
     name: str
     channels: int
@@ -133,7 +170,17 @@ def scaled(x: Tensor, mu: np.ndarray, scale: np.ndarray, gamma: Tensor, beta: Te
 
 @dataclass(frozen=True)
 class RPReLU:
-    """A bias, PReLU (slope 0.25 at first), a bias, for each channel: N2UQ's nonlinearity."""
+    """A bias, PReLU (slope 0.25 at first), a bias, for each channel of [B, C, ...]: N2UQ's nonlinearity.
+
+    name : of its parameters before, slope and after, all [C].
+    channels : C.
+
+    Backward: the derivative.
+
+    Raises ValueError, when called, for other channels.
+
+    Source: Liu 2022's authors' code.
+    """
 
     name: str
     channels: int
@@ -148,7 +195,15 @@ class RPReLU:
 
 @dataclass(frozen=True)
 class Apply:
-    """An op without parameters of its own, such as a ReLU or a pooling."""
+    """An op without parameters of its own, such as a ReLU or a pooling, on reals [B, ...].
+
+    op : a function of a Tensor.
+    how : its arguments by name.
+
+    Raises what ``op`` raises.
+
+    Source: refquant's own.
+    """
 
     op: Callable
     how: dict[str, Any] = field(default_factory=dict)
@@ -159,7 +214,14 @@ class Apply:
 
 @dataclass(frozen=True)
 class Sequential:
-    """One layer after another."""
+    """One layer after another; the first takes what comes, [B, ...], and each the last one's answer.
+
+    layers : functions of ``(x, run)``.
+
+    Raises what the layers raise.
+
+    Source: refquant's own.
+    """
 
     layers: tuple[Layer, ...]
 
@@ -171,7 +233,14 @@ class Sequential:
 
 @dataclass(frozen=True)
 class Residual:
-    """``body(x) + shortcut(x)``; the shortcut is x itself unless given."""
+    """``body(x) + shortcut(x)``, both of one shape [B, ...]; the shortcut is x itself, as reals, unless given.
+
+    body, shortcut : functions of ``(x, run)``.
+
+    Raises ValueError, when called, where the shapes cannot be added.
+
+    Source: He 2016, eq. 1 and 2.
+    """
 
     body: Layer
     shortcut: Layer | None = None

@@ -30,8 +30,21 @@ EVALUATION_BATCH = 256
 class Settings:
     """What a run is: with the data, this determines every bit of its result.
 
-    rate : replaces the recipe's learning rates by their multiples; 1 leaves them.  pad, flip : augmentation.
+    method, variant : a name that `recipe` knows, such as "banner-8", and "paper" or "authors".
+    data : what the data are called. They are given to `train` itself; a checkpoint must have the same name.
+    model : mlp, cnn, resnet20, preresnet20, mobilenet or edsr.
+    epochs, batch : how many, 1 or more; images a step, 2 or more.
+    seed : of weights, order, augmentation and rounding, below 2^64.
+    rate : one number: replaces the recipe's learning rates by their multiples; 1 leaves them.
+    schedule, warm_up : "constant", "step", "cosine" or "linear"; steps that the rate takes to rise, 0 or more.
+    smoothing : the share of a target that all classes get, 0 to 1.
+    pad, flip : augmentation: by how many pixels images shift each way, and whether half of them are mirrored.
     start, teacher : the digests of the weights that the run starts from, and of those that it learns from; "" for none.
+
+    Raises ValueError for a number outside its limits; names are looked at by `Trainer`, the seed's upper limit by the
+    first draw.
+
+    Source: refquant's own defaults; what the papers set stands in the recipes.
     """
 
     method: str
@@ -62,7 +75,20 @@ class Settings:
 
 @dataclass(frozen=True)
 class Training:
-    """A run so far."""
+    """A run so far: all that it remembers.
+
+    settings : what the run is.
+    parameters : float64 arrays by name, any shape: what is learned, "conv1.w" [O, C, KH, KW].
+    state : float64 arrays by name: what is collected, running statistics, ranges, clip factors.
+    memories : what the optimizers remember, by parameter and part: "conv1.w/v".
+    kinds : each parameter's kind: weight, depthwise, quantizer or other.
+    step : how many steps are done.
+    history : a dict for each epoch done: epoch, loss, score, unit, and weights, the digest of the parameters.
+
+    Raises nothing of its own.
+
+    Source: refquant's own.
+    """
 
     settings: Settings
     parameters: Arrays = field(default_factory=dict)
@@ -81,7 +107,16 @@ class Training:
 class Trainer:
     """A model, its recipe and its data; it carries no memory of a run.
 
-    teacher : logits from images; the model then learns their probabilities in place of the labels (distillation).
+    settings : what the run is.
+    recipe : which quantizer sits where, a `Recipe`.
+    data : a `Dataset` of square images, 4 x 4 or larger.
+    teacher : logits [B, classes] from images uint8 [B, C, H, W]; the model then learns their probabilities in place of
+        the labels (distillation).
+
+    Raises ValueError for other images, a ``pad`` beyond them, ``smoothing`` where no labels are learned from, and an
+    unknown model or schedule.
+
+    Source: refquant's own loop; distillation as in Liu 2022's authors' code.
     """
 
     def __init__(self, settings: Settings, recipe: Recipe, data: Dataset,
@@ -100,7 +135,10 @@ class Trainer:
                                  warm_up=settings.warm_up)
 
     def epochs(self, training: Training, done: Callable[[float], None] = lambda loss: None) -> Iterator[Training]:
-        """The run after each epoch that is left.  done : called after each step with its loss."""
+        """The run after each epoch that is left of ``training``, one at a time; raises as `step`.
+
+        done : called after each step with its loss.
+        """
         while training.epoch < self.settings.epochs:
             losses = []
             order = batches(len(self.data.train_x), self.settings.batch, self.settings.seed, training.epoch)
@@ -116,7 +154,12 @@ class Trainer:
 
     @np.errstate(over="ignore", invalid="ignore")  # a run that diverges ends by the error below
     def step(self, training: Training, x: np.ndarray, y: np.ndarray) -> tuple[Training, float]:
-        """``(the run after a step on these images and labels, the loss before it)``."""
+        """``(the run after a step on these images and labels, the loss before it)``.
+
+        training : the run so far.  x : uint8 [B, C, H, W].  y : int64 [B].
+
+        Raises FloatingPointError for a loss that is not finite, and ValueError for parameters of another model.
+        """
         settings, kinds = self.settings, dict(training.kinds)
         if settings.pad or settings.flip:
             x = crop_and_flip(x, settings.pad, settings.flip, settings.seed, training.step)
@@ -137,20 +180,34 @@ class Trainer:
                        step=training.step + 1), value
 
     def answer(self, training: Training, x: np.ndarray) -> np.ndarray:
-        """The model's output for images ``x`` in evaluation."""
+        """The model's output for images in evaluation, float64: logits [B, classes], of edsr images [B, C, 2 H', 2 W'].
+
+        training : a run of one step or more: before that there are no running statistics, a KeyError.
+        x : uint8 [B, C, H, W]; edsr gets their halves, [B, C, H', W'] with H' = H // 2.
+        """
         run = Run(training.parameters, training.state, training.kinds, training=False, seed=self.settings.seed)
         out: Tensor = self.model(self.task.input(x), run)
         return out.value
 
     def score(self, training: Training, x: np.ndarray, y: np.ndarray) -> float:
-        """The mean score over images: accuracy in per cent, or PSNR in dB."""
+        """The mean score over images: accuracy in per cent, or PSNR in dB.
+
+        training : a run of one step or more.  x : uint8 [N, C, H, W], N above 0, else a ValueError.  y : int64 [N].
+        """
         parts = [slice(i, i + EVALUATION_BATCH) for i in range(0, len(x), EVALUATION_BATCH)]
         return float(mean(np.concatenate(
             [self.task.scores(self.answer(training, x[part]), x[part], y[part]) for part in parts])))
 
 
 def digest(parameters: Arrays) -> str:
-    """SHA-256 of all parameters: names in order, each with its little-endian float64."""
+    """SHA-256 of all ``parameters``, 64 hexadecimal digits: names in order, each with its little-endian float64.
+
+    parameters : arrays by name, any shape; shapes do not enter.
+
+    Raises nothing of its own.
+
+    Source: refquant's own; FIPS 180-4.
+    """
     sha = hashlib.sha256()
     for name in sorted(parameters):
         sha.update(name.encode() + b"\0" + np.ascontiguousarray(parameters[name], "<f8").tobytes())

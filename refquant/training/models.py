@@ -24,16 +24,37 @@ from refquant.training.layers import Apply, BatchNorm, Conv, Layer, Linear, Resi
 from refquant.training.quantizing import Quantizers, Recipe
 from refquant.training.run import Run
 
+__all__ = ["cnn", "edsr", "mlp", "mobilenet", "model", "preresnet20", "resnet20"]
+
 SAME = Geometry(padding=1)
 
 
 def model(name: str, recipe: Recipe, channels: int, size: int, classes: int) -> Layer:
-    """The model ``name`` for images [channels, size, size] and ``classes``; ValueError for a name there is not."""
+    """The model ``name`` for images [B, channels, size, size]: a layer that gives logits [B, classes].
+
+    name : one of the table above.
+    recipe : which quantizer sits where.
+    channels, size, classes : of the images, and of the answer.
+
+    Raises ValueError for a name there is not.
+
+    Source: refquant's own list; each model says its own.
+    """
     choice("model", name, tuple(MODELS))
     return MODELS[name](recipe, channels, size, classes)
 
 
 def mlp(recipe: Recipe, channels: int, size: int, classes: int, width: int = 128) -> Layer:
+    """Images [B, channels, size, size] to logits [B, classes]: two hidden linear layers with norm, and one more.
+
+    recipe : which quantizer sits where.
+    channels, size, classes : of the images, and of the answer.
+    width : of the hidden layers.
+
+    Raises nothing of its own.
+
+    Source: refquant's own.
+    """
     pixels = channels * size * size
     return Sequential((
         flat,
@@ -43,6 +64,16 @@ def mlp(recipe: Recipe, channels: int, size: int, classes: int, width: int = 128
 
 
 def cnn(recipe: Recipe, channels: int, size: int, classes: int, width: int = 16) -> Layer:
+    """Images [B, channels, size, size] to logits [B, classes]: two convolutions with max pooling, two linear layers.
+
+    recipe : which quantizer sits where.
+    channels, size, classes : of the images, 4 x 4 or larger, and of the answer.
+    width : channels of the first convolution; the second has twice as many.
+
+    Raises nothing of its own.
+
+    Source: refquant's own.
+    """
     left = size // 4
     return Sequential((
         Conv("conv1", channels, width, recipe.first, geometry=SAME), norm(recipe, "bn1", width),
@@ -54,6 +85,16 @@ def cnn(recipe: Recipe, channels: int, size: int, classes: int, width: int = 16)
 
 
 def resnet20(recipe: Recipe, channels: int, size: int, classes: int, width: int = 16, blocks: int = 3) -> Layer:
+    """Images [B, channels, size, size] to logits [B, classes]: 3 stages of ``blocks`` blocks of two convolutions.
+
+    recipe : which quantizer sits where.
+    channels, size, classes : of the images, and of the answer.
+    width, blocks : channels of the first stage, doubled in each after it; blocks a stage, 3 for 20 layers.
+
+    Raises nothing of its own.
+
+    Source: He 2016, section 4.2; where a stage begins the shortcut is a convolution with norm (its option B, there A).
+    """
     layers: list[Layer] = [Conv("conv", channels, width, recipe.first, geometry=SAME), norm(recipe, "bn", width),
                            bend(recipe, "act", width)]
     inputs = width
@@ -74,6 +115,17 @@ def resnet20(recipe: Recipe, channels: int, size: int, classes: int, width: int 
 
 
 def preresnet20(recipe: Recipe, channels: int, size: int, classes: int, width: int = 16, blocks: int = 3) -> Layer:
+    """Images [B, channels, size, size] to logits [B, classes]: `resnet20` with norm and ReLU before each convolution.
+
+    recipe : which quantizer sits where.
+    channels, size, classes : of the images, and of the answer.
+    width, blocks : channels of the first stage, doubled in each after it; blocks a stage, 3 for 20 layers.
+
+    Raises nothing of its own.
+
+    Source: He 2016, Identity mappings in deep residual networks; a new stage's shortcut is a bare convolution of its
+    input, which may be negative.
+    """
     layers: list[Layer] = [Conv("conv", channels, width, recipe.first, geometry=SAME)]
     inputs = width
     for stage in range(3):
@@ -93,7 +145,18 @@ def preresnet20(recipe: Recipe, channels: int, size: int, classes: int, width: i
 
 
 def mobilenet(recipe: Recipe, channels: int, size: int, classes: int, expansion: int = 4) -> Layer:
-    """Blocks of (outputs, stride); each widens, convolves every channel on its own, and narrows without a ReLU."""
+    """Images [B, channels, size, size] to logits [B, classes]: inverted residuals, five blocks.
+
+    recipe : which quantizer sits where.
+    channels, size, classes : of the images, and of the answer.
+    expansion : how many times a block widens its input.
+
+    Blocks of (outputs, stride); each widens, convolves every channel on its own, and narrows without a ReLU.
+
+    Raises nothing of its own.
+
+    Source: Sandler 2018, MobileNetV2, section 3 and table 1; its blocks and channels are fewer here.
+    """
     layers: list[Layer] = [Conv("conv", channels, 16, recipe.first, geometry=SAME), norm(recipe, "bn", 16),
                            bend(recipe, "act", 16, relu6)]
     inputs, positive = 16, True
@@ -114,7 +177,19 @@ def mobilenet(recipe: Recipe, channels: int, size: int, classes: int, expansion:
 
 
 def edsr(recipe: Recipe, channels: int, size: int, classes: int, width: int = 16, blocks: int = 4) -> Layer:
-    """Images of twice the size; ``classes`` does not matter. No norm holds the blocks' sums, so they start small."""
+    """Images [B, channels, H, W] to images of twice the size, [B, channels, 2 H, 2 W].
+
+    recipe : which quantizer sits where; ``inner`` gives way to ``bare`` where there is one, as no norm follows.
+    channels : of the images.
+    size, classes : not used.
+    width, blocks : channels within, and how many residual blocks.
+
+    No norm holds the blocks' sums, so they start small.
+
+    Raises nothing of its own.
+
+    Source: Lim 2017, EDSR; small first weights in place of its residual scaling are refquant's own.
+    """
     def conv(name: str, inputs: int, outputs: int, q: Quantizers, signed: bool = True, gain: float = 0.5) -> Conv:
         return Conv(name, inputs, outputs, q, bias=True, signed=signed, geometry=SAME, gain=gain)
 

@@ -16,26 +16,46 @@ import numpy as np
 
 from refquant.integers.quantize import choice
 
+__all__ = ["SGD", "Adam", "Group", "Schedule"]
+
 Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class SGD:
-    """Stochastic gradient descent with momentum; its memory of a parameter is ``v``."""
+    """Stochastic gradient descent with momentum; its memory of a parameter is ``v``, of its shape.
+
+    rate, momentum : one number each.
+    nesterov : whether the step looks ahead.
+
+    Raises nothing of its own.
+
+    Source: SGD as PyTorch has it: the rate outside the velocity, the first velocity the first gradient.
+    """
 
     rate: float = 0.1
     momentum: float = 0.9
     nesterov: bool = False
 
     def moved(self, w: np.ndarray, g: np.ndarray, memory: Arrays, rate: float) -> tuple[np.ndarray, Arrays]:
-        """``(w, memory)`` after a step."""
+        """``(w, memory)`` after a step on the parameter ``w`` by its gradient ``g``: float64, of one shape, any.
+
+        memory : what `moved` returned before, {} at first.  rate : of this step, one number.
+        """
         v = self.momentum * memory["v"] + g if memory else g
         return w - rate * (g + self.momentum * v if self.nesterov else v), {"v": v}
 
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam; b1^t and b2^t are kept as products, so that no power function is needed."""
+    """Adam; b1^t and b2^t are kept as products, so that no power function is needed.
+
+    rate, b1, b2, eps : one number each. Its memory of a parameter is m and v, of its shape, and the two powers [2].
+
+    Raises nothing of its own.
+
+    Source: Kingma, Ba 2015, algorithm 1.
+    """
 
     rate: float = 1e-3
     b1: float = 0.9
@@ -43,7 +63,10 @@ class Adam:
     eps: float = 1e-8
 
     def moved(self, w: np.ndarray, g: np.ndarray, memory: Arrays, rate: float) -> tuple[np.ndarray, Arrays]:
-        """``(w, memory)`` after a step."""
+        """``(w, memory)`` after a step on the parameter ``w`` by its gradient ``g``: float64, of one shape, any.
+
+        memory : what `moved` returned before, {} at first.  rate : of this step, one number.
+        """
         old = memory or {"m": np.zeros(w.shape), "v": np.zeros(w.shape), "powers": np.ones(2)}
         m = self.b1 * old["m"] + (1 - self.b1) * g
         v = self.b2 * old["v"] + (1 - self.b2) * g * g
@@ -54,7 +77,15 @@ class Adam:
 
 @dataclass(frozen=True)
 class Group:
-    """How one kind of parameter is optimized: by what, with which weight decay."""
+    """How one kind of parameter is optimized: by what, with which weight decay.
+
+    optimizer : an `SGD` or an `Adam`.
+    decay : one number: decay * w joins the gradient, whatever the shape.
+
+    Raises nothing of its own.
+
+    Source: L2 regularization, as PyTorch's weight_decay.
+    """
 
     optimizer: SGD | Adam
     decay: float = 0.0
@@ -67,7 +98,15 @@ SCHEDULES = ("constant", "step", "cosine", "linear")
 class Schedule:
     """The factor on every learning rate at a step of ``steps``.
 
-    milestones : of "step", as fractions of the training.  warm_up : how many steps the rate takes to rise.
+    kind : "constant", "step", "cosine" or "linear".
+    steps : of the whole training, one int, 1 or more.
+    milestones : of "step", as fractions of the training; each divides the rate by ten, the fourth makes it 0.
+    warm_up : how many steps the rate takes to rise, 0 or more.
+
+    Raises ValueError for another kind, and for ``steps`` or ``warm_up`` outside these.
+
+    Source: He 2016 (step), Loshchilov, Hutter 2017 (cosine, without restarts), Liu 2022's authors' code (linear), Goyal
+    2017 (warm-up); the milestones at 1/2 and 3/4 are refquant's own.
     """
 
     kind: str
@@ -81,7 +120,7 @@ class Schedule:
             raise ValueError(f"steps = {self.steps}, warm_up = {self.warm_up}: expected 1 or more, and 0 or more")
 
     def factor(self, step: int) -> float:
-        """At ``step`` = 0 .. steps - 1."""
+        """The factor, one number, at ``step`` = 0 .. steps - 1; others are not refused."""
         if step < self.warm_up:
             return (step + 1) / self.warm_up
         t = (step - self.warm_up) / max(self.steps - self.warm_up, 1)

@@ -17,14 +17,23 @@ from refquant.autodiff import Tensor, gradients
 from refquant.integers import PhiloxRounding, philox_bits
 from refquant.reals import log
 
+__all__ = ["Run", "normal", "tensor_number"]
+
 Arrays = dict[str, np.ndarray]
 
 
 class Run:
     """One pass, in training or in evaluation.
 
-    parameters : read, and completed where the model meets one for the first time; ``kinds`` tells each one's kind.
-    state : a copy is read and written: the caller keeps `Run.state` when the step is done.
+    parameters : float64 arrays by name, any shape: read, and completed where the model meets one for the first time.
+    state : float64 arrays by name: a copy is read and written; the caller keeps `Run.state` when the step is done.
+    kinds : each parameter's kind, completed with ``parameters``.
+    training : whether ranges and running statistics are collected; in evaluation what was collected is used.
+    seed, step : of all random bits, below 2^64 and 2^32.
+
+    Raises nothing of its own; a seed or step that does not fit is refused by the first draw.
+
+    Source: refquant's own.
     """
 
     def __init__(self, parameters: Arrays, state: Arrays, kinds: dict[str, str], *, training: bool, seed: int = 0,
@@ -36,7 +45,7 @@ class Run:
         self.found: dict[tuple, tuple[np.ndarray, Any]] = {}
 
     def parameter(self, name: str, initial: Callable[[], np.ndarray], kind: str = "other") -> Tensor:
-        """The parameter ``name`` as a tensor, one for the whole pass; ``initial()`` the first time.
+        """The parameter ``name`` as a Tensor, one for the whole pass; ``initial()``, an array, the first time.
 
         kind : weight, depthwise, quantizer or other: what weight decay and learning rates tell apart.
         """
@@ -52,11 +61,11 @@ class Run:
         return PhiloxRounding(self.seed, tensor_number(name), self.step)
 
     def normal(self, name: str, shape: tuple[int, ...], deviation: float) -> np.ndarray:
-        """Normal numbers of mean 0 for the first value of ``name``: of the seed and the name alone."""
+        """Normal numbers [shape] of mean 0 and this ``deviation``, the first ``name``: by seed and name alone."""
         return deviation * normal(shape, self.seed, tensor_number(name))
 
     def watch(self, tensor: Tensor, see: Callable[[np.ndarray], None]) -> None:
-        """Have ``see`` called with the gradient of ``tensor`` when that is known."""
+        """Have ``see`` called with the gradient of ``tensor``, of its shape, when that is known; in training only."""
         if self.training:
             self.watched.append((tensor, see))
 
@@ -68,7 +77,9 @@ class Run:
         return self.found[key][1]
 
     def gradients(self, loss: Tensor) -> Arrays:
-        """The gradient of each parameter; what is watched is seen.
+        """The gradient of each parameter by name, of its shape; what is watched is seen.
+
+        loss : a Tensor of one number.
 
         Nothing of the pass is kept but the parameters: else it would wait for Python's collector of cycles.
         """
@@ -85,14 +96,27 @@ class Run:
 
 
 def tensor_number(name: str) -> int:
-    """The number that Philox knows the tensor ``name`` by: CRC-32 of the name, so that other tensors do not move it."""
+    """The number that Philox knows the tensor ``name`` by: CRC-32 of the name, so that other tensors do not move it.
+
+    name : one text, any length. Returns one int below 2^32.
+
+    Raises nothing of its own.
+
+    Source: refquant's own; CRC-32 as in zlib.
+    """
     return zlib.crc32(name.encode())
 
 
 def normal(shape: tuple[int, ...], seed: int, tensor: int) -> np.ndarray:
-    """Standard normal numbers, by Marsaglia's polar method on Philox bits: from + - * / sqrt and our own log.
+    """Standard normal numbers, float64 [shape], the same bits on every machine: from + - * / sqrt and our own log.
 
-    Try k of all elements is step k; an element takes its first try (u, v) inside the unit disc.
+    shape : a tuple of ints.
+    seed, tensor : of the Philox stream, below 2^64 and 2^32. Try k of all elements is step k; an element takes its
+        first try (u, v) inside the unit disc.
+
+    Raises ValueError for a seed or tensor that does not fit.
+
+    Source: Marsaglia's polar method (Marsaglia, Bray 1964) on bits of Philox4x32-10 (Salmon et al. 2011).
     """
     out, missing = np.zeros(shape), np.ones(shape, bool)
     for attempt in range(1 << 16):

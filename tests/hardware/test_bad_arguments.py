@@ -195,6 +195,13 @@ def test_a_result_outside_int64_says_where_it_reaches(v, multiplier, shift):
     assert scaling.scaled((1 << 32) + 1, (1 << 32) - 1, 1, "floor") == (1 << 63) - 1
 
 
+@pytest.mark.parametrize("acc, zero_point", [((1 << 63) - 1, 1), (-(1 << 63), -1)])
+def test_a_zero_point_may_not_lead_out_of_int64(acc, zero_point):
+    with pytest.raises(OverflowError, match="their zero points add up to more than int64 holds"):
+        hindsight.codes(acc, 1, 0, zero_point, bits=8)
+    assert hindsight.codes(acc, 1, 0, 0, bits=8)[0] == (255 if acc > 0 else 0)
+
+
 def test_codes_outside_int64_are_that_error_in_pact_too():
     with pytest.raises(OverflowError, match="expected int64"):
         pact.forward([1 << 62], (1 << 31) - 1, 1, bits=4)

@@ -276,3 +276,14 @@ def test_a_fresh_frozen_gives_the_values_that_its_rounding_gives(name, inputs, h
     frozen_out = OPS[name].forward(*inputs, rounding=Frozen(half_even), **how)
     assert isinstance(frozen_out, np.ndarray)
     np.testing.assert_allclose(frozen_out, OPS[name].forward(*inputs, **how).value, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("quantize", [
+    lambda bits: sat.q_k(X, bits=bits), lambda bits: sat.pact(X, LEVEL, bits=bits),
+    lambda bits: banner.banner_quantize(X, range_min=0.0, range_max=1.0, bits=bits)])
+def test_codes_that_reals_do_not_reach_are_refused(quantize):
+    """In 64 bits qmax is no float64; the highest code would have become 0."""
+    assert quantize(32).codes.max() == 2**32 - 1
+    for bits in (33, 64):
+        with pytest.raises(ValueError, match="expected at most 32 bits"):
+            quantize(bits)

@@ -296,6 +296,8 @@ def test_the_statistic_collected_from_sums_is_the_range_of_the_product(scale, ax
     assert collected_range(accumulators) == (accumulators.value.min(), accumulators.value.max())
     with pytest.raises(ValueError, match=r"accumulators have shape \(0, 3\): expected at least one sum"):
         collected_range(Fixed(np.zeros((0, 3), np.int32), scale, IntFormat(32), axis=axis))
+    with pytest.raises(ValueError, match="accumulators have zero_point 5: expected 0"):
+        collected_range(Fixed(codes, scale, IntFormat(32), 5, axis=axis))
 
 
 def test_a_range_without_width_clips():

@@ -420,3 +420,9 @@ def test_what_is_compared_has_a_recipe_of_its_name():
 def test_the_first_image_stays_integers_through_a_linear_layer():
     first = stepped("sat-4", model="mlp")[2][0]
     assert isinstance(first.a, Fixed) and np.array_equal(first.a.codes, X.reshape(8, 64))
+
+
+@pytest.mark.parametrize("name", ["float", "banner-8", "hindsight-8", "int4-4"])
+def test_an_unknown_variant_is_refused_by_every_method(name):
+    with pytest.raises(ValueError, match="variant = 'author': expected one of paper, authors"):
+        recipe(name, "author")

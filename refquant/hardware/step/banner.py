@@ -1,12 +1,12 @@
 """Banner's method in integers: every tensor in 8 bits on the range it covers, Range BN, a bifurcated gradient.
 
-| what | bits |
-|---|---|
-| weights, activations, what enters Range BN | 8, affine |
-| gradients for the input gradient, and what enters Range BN's backward | 8, affine, rounded stochastically |
-| gradients for the weight gradient | 16 |
+    weights, activations, what enters Range BN                               8 bits, affine
+    gradients for the input gradient, and what enters Range BN's backward    8 bits, affine, rounded stochastically
+    gradients for the weight gradient                                        16 bits, symmetric
 
 Running statistics are kept in 2^-12 of real numbers, as the codes that enter Range BN have another scale each step.
+
+Source: Banner 2018, sections 1 and 4, Range BN by equations 1 and 2; the integers are refquant's own.
 """
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from refquant.hardware.step.network import FIRST, LAYERS, Layer
 from refquant.hardware.step.progress import S16, S32, Arrays, Codes, Progress
 from refquant.integers import IntFormat, multiplier_from_scale
 from refquant.integers.rounding import half_even
+
+__all__ = ["METHOD"]
 
 FRACTION_BITS, NORMAL_BITS = 8, 12  # of means and widths; of x_hat
 GAMMA_BITS = 8

@@ -1,7 +1,14 @@
 """In-hindsight quantization in integers: weights, activations and gradients in 8 bits, every range known beforehand.
 
+    weights                         8 bits, symmetric, on their current maximum
+    activations                     8 bits, affine
+    gradients, for both products    8 bits, affine, rounded stochastically
+
 Ranges are kept in units that stay the same from step to step, 2^-16 for activations and 2^-40 for gradients, since the
 scale of an accumulator does not.
+
+Source: Fournarakis 2021, its update as LUQ, eq. 18, quotes it; weights on their current range as we recall it; the
+integers are refquant's own.
 """
 from __future__ import annotations
 
@@ -17,6 +24,8 @@ from refquant.hardware.step.network import LAYERS, Layer
 from refquant.hardware.step.progress import S48, U8, Codes, Progress
 from refquant.integers import multiplier_from_scale
 from refquant.integers.rounding import half_even
+
+__all__ = ["METHOD"]
 
 TOP = 255
 ACTIVATION, GRADIENT = Fraction(1, 1 << 16), Fraction(1, 1 << 40)  # units of ranges

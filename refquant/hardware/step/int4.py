@@ -1,10 +1,11 @@
 """INT4 training in integers: the middle layer's weights, input and gradient in 4 bits, below learned clips.
 
-| what | bits |
-|---|---|
-| weights | 8 in the first and last layer; 4 between, below a learned clip |
-| activations | 4 into the middle layer, 8 into the last, below learned clips |
-| gradients, for both products | 16 in the first and last layer; 4 between, the clip factor adapted each step |
+    weights                         8 bits in the first and last layer; 4 between, below a learned clip
+    activations                     4 bits into the middle layer, 8 into the last, below learned clips
+    gradients, for both products    16 bits in the first and last layer; 4 between, the clip factor adapted each step
+
+Source: Kim 2024 and its authors' code, whose first and last layer are real, for which 8 and 16 bits stand here; the
+integers are refquant's own.
 """
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ from refquant.hardware.step.method import Gradient, Method, gradient_in_16_bits,
 from refquant.hardware.step.network import LAYERS, Layer
 from refquant.hardware.step.progress import S32, S48, Codes, Progress
 from refquant.integers import IntFormat, multiplier_from_scale
+
+__all__ = ["METHOD"]
 
 INNER = "conv2"
 S4, TOP = IntFormat(4, narrow=True), 7

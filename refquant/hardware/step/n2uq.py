@@ -1,10 +1,11 @@
 """N2UQ in integers: thresholds learned by G-STE, entropy-preserving weights in the middle layer.
 
-| what | bits |
-|---|---|
-| weights | 8 in the first and last layer, 3 between |
-| activations | 3: how many thresholds an accumulator reaches |
-| gradients, for both products | 16: the method quantizes none |
+    weights                         8 bits in the first and last layer, 3 between
+    activations                     3 bits: how many thresholds an accumulator reaches
+    gradients, for both products    16 bits: the method quantizes none
+
+Source: Liu 2022, sections 3.2.2 and 3.2.3; its first and last layer are real, for which 8 bits stand here; the integers
+are refquant's own.
 """
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ from refquant.hardware.step.network import LAYERS, Layer
 from refquant.hardware.step.progress import S32, S48, Codes, Progress
 from refquant.integers import IntFormat
 from refquant.integers.fixed import along
+
+__all__ = ["METHOD"]
 
 BITS, LEVELS = 3, 7
 FRACTION_BITS = 12  # of G-STE's slopes and sums

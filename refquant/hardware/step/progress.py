@@ -9,6 +9,8 @@ import numpy as np
 from refquant.hardware.scaling import rounded_scale, scale_value
 from refquant.integers import IntFormat, Stochastic
 
+__all__ = ["Codes", "Progress"]
+
 Arrays = dict[str, np.ndarray]
 
 U8, S16, S32, S48, S64 = (IntFormat.parse(name) for name in ("u8", "s16", "s32", "s48", "s64"))
@@ -17,7 +19,14 @@ RANDOM_BITS = 16  # an element, wherever a step rounds stochastically
 
 @dataclass(frozen=True)
 class Codes:
-    """A quantized tensor: value = scale * (codes - zero_point), the scale an exact number."""
+    """A quantized tensor: value = scale * (codes - zero_point), the scale an exact number.
+
+    codes : integers, any shape.  scale : one Fraction.  zero_point : one integer.
+
+    Raises nothing of its own.
+
+    Source: refquant's own.
+    """
 
     codes: np.ndarray
     scale: Fraction
@@ -33,9 +42,15 @@ class Codes:
 class Progress:
     """One step under way.
 
-    rate, learned_rate : of weights and of the method's learned numbers, in 2^-12.  constants : tables given once.
-    rbits : random bits by name.  state : what the steps before left; the step replaces what it changes.
-    tensors, formats : what has been computed, in order.
+    rate, learned_rate : of weights and of the method's learned numbers, in 2^-12, one integer each.
+    constants : tables given once, by name (`training.constants`).
+    rbits : random bits by name, unsigned integers of 16 bits of each tensor's shape (`training.random_bits`).
+    state : what the steps before left, by name (`training.first_state`); the step replaces what it changes.
+    tensors, formats : what has been computed, in order, of any shape; scalars are [1].
+
+    Raises nothing of its own; its methods raise KeyError for a name that was not given, or not computed yet.
+
+    Source: refquant's own.
     """
 
     rate: int
@@ -47,7 +62,10 @@ class Progress:
     formats: dict[str, IntFormat] = field(default_factory=dict)
 
     def put(self, name: str, array, format: IntFormat) -> np.ndarray:
-        """Record a tensor; ValueError for values outside its format. Scalars become [1]."""
+        """Record a tensor, any shape, and return it in its format's dtype; a scalar becomes [1].
+
+        Raises ValueError for values outside its format, TypeError for what is not integers.
+        """
         array = np.atleast_1d(array)
         if not np.array_equal(format.saturate(array), array):
             raise ValueError(f"{name} holds values from {array.min()} to {array.max()}: expected format {format}")
@@ -55,7 +73,7 @@ class Progress:
         return self.tensors[name]
 
     def put_scale(self, name: str, scale: Fraction) -> Fraction:
-        """Record ``scale`` rounded to 31 bits as [multiplier, shift]; the number that it then is."""
+        """Record ``scale``, positive, rounded to 31 bits as [multiplier, shift]; the number that it then is."""
         pair = rounded_scale(scale)
         self.put(name, np.array(pair), S32)
         return scale_value(pair)
@@ -74,5 +92,5 @@ class Progress:
         return Stochastic(self.rbits[name], RANDOM_BITS)
 
     def keep(self, name: str, array: np.ndarray, format: IntFormat) -> None:
-        """Replace a part of the state, and record it as ``<name>_after``."""
+        """Replace a part of the state, any shape, and record it as ``<name>_after``; errors of `put`."""
         self.state[name] = self.put(f"{name}_after", array, format)

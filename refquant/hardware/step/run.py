@@ -15,11 +15,21 @@ from refquant.hardware.step.method import Method
 from refquant.hardware.step.network import FIRST, LAST, LAYERS
 from refquant.hardware.step.progress import S16, S32, S48, Arrays, Codes, Progress
 
+__all__ = ["forward", "step", "steps"]
+
 IMAGE_SCALE = Fraction(1, 256)
 
 
 def step(method: Method, progress: Progress, x: np.ndarray, labels: np.ndarray) -> None:
-    """One step of ``method`` on images x [B, 1, 8, 8] (uint8) and labels [B], into ``progress``."""
+    """One step of ``method`` on images ``x`` and their ``labels``, into ``progress``, whose state it replaces.
+
+    x : uint8 [B, 1, 8, 8], in 1/256.  labels : integers 0 to 9 [B].
+
+    Raises ValueError for shapes that do not fit each other or the random bits, values that leave their formats and
+    rates that are not positive, KeyError for a table, state or random bits missing, IndexError for another label.
+
+    Source: SGD on the softmax cross-entropy, cut into integers by refquant; the method's rules are its paper's.
+    """
     inputs, weights = forward(method, progress, x)
     g, scale = loss_gradient(progress, progress.tensors[f"{LAST}_acc"], progress.scale(f"{LAST}_acc_scale"), labels)
     for layer, before in zip(reversed(LAYERS), (*reversed(LAYERS[:-1]), None), strict=True):
@@ -38,7 +48,14 @@ def step(method: Method, progress: Progress, x: np.ndarray, labels: np.ndarray) 
 
 
 def forward(method: Method, progress: Progress, x: np.ndarray) -> tuple[dict[str, Codes], dict[str, Codes]]:
-    """``(inputs, weights)`` of the layers as codes, by name; the sums are recorded as ``<layer>_acc``."""
+    """``(inputs, weights)`` of the layers as `Codes`, by name; the sums are recorded as ``<layer>_acc``.
+
+    method, progress, x : as for `step`; x uint8 [B, 1, 8, 8]. No random bits are needed.
+
+    Raises ValueError and KeyError as `step` does.
+
+    Source: as `step`.
+    """
     inputs, weights = {FIRST: Codes(x, IMAGE_SCALE)}, {}
     for layer, after in zip(LAYERS, (*LAYERS[1:], None), strict=True):
         x_codes, w = inputs[layer.name], method.weight(progress, layer)
@@ -52,7 +69,17 @@ def forward(method: Method, progress: Progress, x: np.ndarray) -> tuple[dict[str
 
 def steps(method: Method, constants: Arrays, state: Arrays, batches: list[tuple[np.ndarray, np.ndarray]],
           rbits: list[Arrays], rate: int, learned_rate: int) -> tuple[list[Progress], Arrays]:
-    """The steps on ``batches``, each from the state that the one before left; and the state after the last."""
+    """The steps on ``batches``, each from the state that the one before left; and the state after the last.
+
+    method : one of `refquant.hardware.step.training.METHODS`.
+    constants : its tables, by name.  state : before the first step, by name; it is not changed.
+    batches : (x [B, 1, 8, 8], labels [B]) of each step.  rbits : random bits of each step, by name.
+    rate, learned_rate : in 2^-12, 1 or more, one integer each.
+
+    Raises ValueError where there are not as many rbits as batches, and as `step` does.
+
+    Source: as `step`.
+    """
     done = []
     for (x, labels), bits in zip(batches, rbits, strict=True):
         progress = Progress(rate, learned_rate, constants, bits, dict(state))

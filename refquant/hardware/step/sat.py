@@ -1,10 +1,10 @@
 """SAT in integers: DoReFa's weights, CG-PACT's activations, every product rescaled, as no norm follows any.
 
-| what | bits |
-|---|---|
-| weights | 8 in the first and last layer, 4 between |
-| activations | 4, below a learned alpha |
-| gradients, for both products | 16: the method quantizes none |
+    weights                         8 bits in the first and last layer, 4 between
+    activations                     4 bits, below a learned alpha
+    gradients, for both products    16 bits: the method quantizes none
+
+Source: Jin 2019; the bits of the first and last layer as in its authors' code; the integers are refquant's own.
 """
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from refquant.hardware.step.method import Gradient, Method, gradient_in_16_bits
 from refquant.hardware.step.network import LAYERS, Layer
 from refquant.hardware.step.progress import S16, S32, Arrays, Codes, Progress
 from refquant.integers import IntFormat, multiplier_from_scale
+
+__all__ = ["METHOD"]
 
 WEIGHT_BITS = {"conv1": 8, "conv2": 4, "linear": 8}
 BITS, TOP = 4, 15

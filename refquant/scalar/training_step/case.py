@@ -7,6 +7,8 @@ from ..steps import require_word, silent
 from . import banner, hindsight, int4, n2uq, network, sat
 from .nested import at
 
+__all__ = ["element"]
+
 METHODS = {"banner": banner, "sat": sat, "n2uq": n2uq, "hindsight": hindsight, "int4": int4}
 STEPS = 2
 
@@ -14,11 +16,22 @@ _last: list = [None, None, None, None]  # method, attrs, inputs, and what `_comp
 
 
 def element(method, attrs, inputs, tensor, index, *, note=silent):
-    """The integer at index of a computed tensor, named in full.
+    """One element, an int, of a computed tensor of two training steps.
 
-    inputs: all given tensors by full names. attrs: rate and learned_rate, in 2^-12. A case is computed as a whole and
-    remembered until another is asked for; its lists must not be changed in place meanwhile. ValueError for an unknown
-    method, and for a tensor that is not computed.
+    method : banner, sat, n2uq, hindsight or int4.
+    attrs : a dict with rate and learned_rate, ints in 2^-12.
+    inputs : all given tensors by full names, nested lists: in_0_x [B, 1, 8, 8], in_0_labels [B], state0_conv1_w
+        [4, 1, 3, 3], ...
+    tensor, index : the tensor's full name, and a tuple of ints, one an axis.
+    note : told each step as a line of text.
+
+    A case is computed as a whole and remembered until another is asked for; its lists must not be changed in place
+    meanwhile.
+
+    Raises ValueError for an unknown method, for a tensor that is not computed, and for a learned number that must be
+    positive and is not; KeyError for a given tensor that is missing; IndexError outside the tensor.
+
+    Source: chapters/hardware/training_steps.md; the paper of each method where its file says so.
     """
     tensors, rules = _remembered(method, attrs, inputs)
     if tensor not in tensors:

@@ -20,7 +20,13 @@ def crop_and_flip(x: np.ndarray, pad: int, flip: bool, seed: int, step: int, fir
     """Images shifted by up to ``pad`` pixels each way, zeros coming in, and where ``flip``, half of them mirrored.
 
     x : uint8 [N, C, H, W], images ``first``, ``first + 1``, ... of ``step``.  pad : 0 to the lesser of H and W.
-    seed : below 2^64.  step : below 2^32.  Returns uint8 [N, C, H, W], x untouched.
+    flip : a boolean.  seed : below 2^64.  step : below 2^32.  first : 0 or more.
+
+    Returns uint8 [N, C, H, W], x untouched.
+
+    Raises ValueError for another dtype or shape, and for numbers outside these.
+
+    Source: He 2016, section 4.2; the draws are refquant's own, by Philox (Salmon et al. 2011).
     """
     if x.dtype != np.uint8 or x.ndim != 4:
         raise ValueError(f"x is {x.dtype} {list(x.shape)}: expected uint8 [N, C, H, W]")

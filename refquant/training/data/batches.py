@@ -15,13 +15,29 @@ import numpy as np
 from refquant.integers import philox_bits
 
 ORDER = 2**32 - 1  # its step is the epoch
+"""The number of the Philox stream that orders an epoch: one int, the last below 2^32. Its step is the epoch.
+
+Raises nothing of its own.
+
+Source: refquant's own.
+"""
 AUGMENTATION = 2**32 - 2
+"""The number of the Philox stream that crops and flips: one int, the last but one below 2^32.
+
+Raises nothing of its own.
+
+Source: refquant's own.
+"""
 
 
 def permutation(n: int, seed: int, epoch: int) -> np.ndarray:
     """The order of ``n`` samples in ``epoch``: int64 [n], every number below n once.
 
     n : 1 or more.  seed : below 2^64.  epoch : below 2^32.
+
+    Raises ValueError for numbers outside these.
+
+    Source: refquant's own: sorted by Philox bits (Salmon et al. 2011), so that an order depends on nothing else.
     """
     if n < 1:
         raise ValueError(f"n = {n!r} samples: expected 1 or more")
@@ -32,14 +48,26 @@ def permutation(n: int, seed: int, epoch: int) -> np.ndarray:
 def batches(n: int, size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
     """The samples of each batch of ``epoch``, int64 [size], in the order of `permutation`.
 
+    n, seed, epoch : as of `permutation`.
     size : 1 or more. The last batch has what is left, but never one sample alone: it joins the batch before, for
-    batch normalization has no variance of a single image. (Batches of size 1 are full, and stay as they are.)
+        batch normalization has no variance of a single image. (Batches of size 1 are full, and stay as they are.)
+
+    Raises ValueError for numbers outside these.
+
+    Source: refquant's own.
     """
     return iter(np.split(permutation(n, seed, epoch), _cuts(n, size)))
 
 
 def steps(n: int, size: int) -> int:
-    """How many batches `batches` makes of ``n`` samples."""
+    """How many batches `batches` makes of ``n`` samples, one int.
+
+    n, size : as of `batches`; an n below 1 is not refused.
+
+    Raises ValueError for a ``size`` below 1.
+
+    Source: refquant's own.
+    """
     return len(_cuts(n, size)) + 1
 
 

@@ -10,7 +10,14 @@ from refquant.errors import CORRUPT, RefquantError
 
 
 class DataError(RefquantError, ValueError):
-    """Data that are missing, damaged or not what they claim to be: what was found, and what was expected."""
+    """Data that are missing, damaged or not what they claim to be: what was found, and what was expected.
+
+    It is a ValueError and a RefquantError, which the command line reports in one line; exit code 3.
+
+    Raises nothing of its own.
+
+    Source: refquant's own.
+    """
 
     exit_code = CORRUPT
 

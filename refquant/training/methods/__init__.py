@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from refquant.quantizers.grid import check_variant
 from refquant.quantizers.hindsight import NAMES, Estimator
 from refquant.training.methods import banner, hindsight, int4, n2uq, sat
 from refquant.training.optimizers import SGD, Group
 from refquant.training.quantizing import Recipe
+
+__all__ = ["recipe"]
 
 PAPERS: dict[str, tuple[Callable[..., Recipe], tuple[int, ...], int]] = {  # the recipe, its bits, the usual bits
     "banner": (banner.recipe, tuple(range(2, 9)), 8),
@@ -28,7 +31,16 @@ COMPARED = ("float", "banner-8", "banner-4", "sat-8", "sat-4", "sat-3", "sat-2",
 
 
 def recipe(name: str, variant: str = "paper") -> Recipe:
-    """The recipe of a method's name; ValueError for a name or a number of bits that there is not."""
+    """The `Recipe` of a method's name: which quantizer sits at each product; tensors of any shape.
+
+    name : "float", or a paper's short name, perhaps with bits and an estimator: "banner-8", "int4-4+hindsight".
+    variant : "paper" or "authors".
+
+    Raises ValueError for a name, a number of bits, an estimator or a variant that there is not.
+
+    Source: Banner 2018, Jin 2019, Liu 2022, Fournarakis 2021, Kim 2024; see the method's own ``recipe``.
+    """
+    check_variant(variant)
     if name == "float":
         return Recipe("float", groups={"weight": Group(SGD(), decay=1e-4)})
     given, _, estimator = name.partition("+")

@@ -26,12 +26,24 @@ from refquant.training.optimizers import SGD, Group
 from refquant.training.quantizing import Quantizers, Recipe, as_reals
 from refquant.training.run import Run
 
+__all__ = ["Activation", "Gradient", "RangeBN", "RealWeight", "Weight", "recipe"]
+
 WEIGHT_GRADIENT_BITS = 16
 
 
 @dataclass(frozen=True)
 class Weight:
-    """A weight, bias, gamma or beta on its own range."""
+    """A weight, bias, gamma or beta, any shape, on its own range: a Fixed of its shape, unsigned, per tensor.
+
+    bits : 2 to 32.
+    variant : "paper" or "authors", as of `banner_quantize`.
+
+    Backward: the identity, also for what is clipped.
+
+    Raises ValueError, when called, for a tensor that is empty or not finite, and an unknown variant.
+
+    Source: Banner 2018, section 4; per tensor is the authors' code.
+    """
 
     bits: int = 8
     variant: str = "paper"
@@ -43,7 +55,16 @@ class Weight:
 
 @dataclass(frozen=True)
 class RealWeight:
-    """A bias or a parameter of a norm: quantized like a weight, then used as reals."""
+    """A bias or a parameter of a norm, any shape: quantized like a weight, then used as reals.
+
+    quantizer : the `Weight` to use.
+
+    Backward: the identity.
+
+    Raises ValueError, when called, as its quantizer.
+
+    Source: Banner 2018's authors' code: biases, gamma and beta have the weights' bits.
+    """
 
     quantizer: Weight
 
@@ -53,9 +74,18 @@ class RealWeight:
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation on the batch's mean of each sample's range; in evaluation, on the running mean of those.
+    """An activation [B, ...] on the batch's mean of each sample's range; in evaluation, on the running mean of those.
 
+    bits : 2 to 32.
     estimator : another way to find the range (`hindsight.Estimator`), from the tensor's own min and max.
+    variant : "paper" or "authors", as of `banner_quantize`; the authors' running range begins at 0.
+
+    Gives a Fixed of its shape, unsigned, per tensor.  Backward: the identity, also for what is clipped.
+
+    Raises ValueError, when called, for a tensor that is empty or not finite, and an unknown variant; KeyError in
+    evaluation before any training.
+
+    Source: Banner 2018's authors' code (the paper takes ranges from Range BN, where there is one).
     """
 
     bits: int = 8
@@ -81,7 +111,17 @@ class Activation:
 
 @dataclass(frozen=True)
 class Gradient:
-    """An output gradient on its min and max, or on the range that an estimator has for it."""
+    """An output gradient, any shape, on its min and max, or on the range that an estimator has for it: a Fixed.
+
+    bits : 2 to 32.
+    stochastic : whether it is rounded stochastically, else half_even.
+    estimator : how the range is found; the current min and max unless given.
+    variant : "paper" or "authors", as of `banner_quantize`.
+
+    Raises ValueError, when called, for a gradient that is empty or not finite, and an unknown variant.
+
+    Source: Banner 2018, section 4: 8 bits and stochastic for the input gradient, 16 bits for the weight gradient.
+    """
 
     bits: int = 8
     stochastic: bool = True
@@ -89,6 +129,7 @@ class Gradient:
     variant: str = "paper"
 
     def at(self, run: Run, name: str) -> Callable:
+        """What quantizes the gradient ``name`` at this step of ``run``: a function of it, with no memory."""
         rounding = run.stochastic(name) if self.stochastic else "half_even"
         state = past_range(run, f"{name}.range")
 
@@ -99,16 +140,30 @@ class Gradient:
         return quantizer
 
     def see(self, g: np.ndarray, run: Run, name: str) -> None:
+        """Move the estimator's range in ``run`` on by the gradient ``g``, any shape, called ``name``."""
         if self.estimator != CURRENT:
             estimated_range(self.estimator, run.once(tensor_range, g), run, f"{name}.range")
 
 
 @dataclass(frozen=True)
 class RangeBN:
-    """Range BN between 8-bit quantizers: of its input, its gamma and beta, and the gradient that comes back.
+    """Range BN [B, C, ...] between 8-bit quantizers: of its input, gamma, beta, and the gradient that comes back.
+
+    name : of gamma, beta (parameters), mean and scale (state), all [C].
+    channels : C.
+    activation, gradient, weight : the quantizers of the input, of the output gradient, and of gamma and beta.
+    eps : joins the range's width, one number.
 
     In evaluation the running mean and scale take the batch's place. The authors' code cuts a channel into 16 chunks,
     where they divide it, adapts the constant, and quantizes the scale too.
+
+    Backward: that of `range_batch_norm`, of the gradient quantized once: no bifurcation inside.
+
+    Raises ValueError, when called, for one value a channel, and as its quantizers; KeyError in evaluation before any
+    training.
+
+    Source: Banner 2018, eq. 1-2; eps, the running scale (momentum 0.1) and the quantized gradient are the authors'
+    code's.
     """
 
     name: str
@@ -149,10 +204,17 @@ class RangeBN:
 
 def recipe(gradient_bits: int = 8, *, variant: str = "paper", estimator: Estimator | None = None,
            bifurcation: bool = True, stochastic: bool = True, range_bn: bool = True) -> Recipe:
-    """Banner's table, for every layer, first and last included.
+    """Banner's table, for every layer, first and last included; tensors of any shape.
 
-    estimator : how gradient and activation ranges are found, if not as in the paper.  bifurcation : whether the weight
-    gradient gets a finer copy.  stochastic, range_bn : what the paper argues for, to be switched off in experiments.
+    gradient_bits : of the gradient for the input gradient, 2 to 32.
+    variant : "paper" or "authors".
+    estimator : how gradient and activation ranges are found, if not as in the paper.
+    bifurcation : whether the weight gradient gets a finer copy.
+    stochastic, range_bn : what the paper argues for, to be switched off in experiments.
+
+    Raises nothing of its own; the quantizers refuse what they do not know when they are called.
+
+    Source: Banner 2018, sections 3, 4 and 6; the optimizer (SGD 0.1, momentum 0.9, decay 1e-4) is the authors' code's.
     """
     weight = Weight(variant=variant)
     activation = Activation(estimator=estimator, variant=variant)

@@ -22,10 +22,22 @@ from refquant.training.optimizers import SGD, Group
 from refquant.training.quantizing import Quantizers, Recipe, as_reals
 from refquant.training.run import Run
 
+__all__ = ["Activation", "DsgcGradient", "Gradient", "Weight", "recipe"]
+
 
 @dataclass(frozen=True)
 class Weight:
-    """A weight on [-max, max]."""
+    """A weight [outputs, ...] on [-max, max]: a Fixed of its shape, narrow, per tensor.
+
+    bits : 2 to 32.
+
+    Backward: that of `symmetric_quantize`; nothing is clipped.
+
+    Raises ValueError, when called, for NaN and infinities.
+
+    Source: Fournarakis 2021 for a range known before the layer runs; symmetric after its group's public quantization
+    library, narrow is refquant's own.
+    """
 
     bits: int = 8
 
@@ -35,7 +47,18 @@ class Weight:
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation on an estimated range; in evaluation, on the one that training left."""
+    """An activation [B, ...] on an estimated range; in evaluation, on the one that training left: a Fixed, unsigned.
+
+    bits : 2 to 32.
+    estimator : how the range is found; in hindsight unless given.
+
+    Backward: straight through inside the range, both ends included, else 0.
+
+    Raises ValueError, when called, for an activation that is empty or not finite; KeyError in evaluation before any
+    training.
+
+    Source: Fournarakis 2021; the quantizer after its group's public library.
+    """
 
     bits: int = 8
     estimator: Estimator = HINDSIGHT
@@ -49,12 +72,21 @@ class Activation:
 
 @dataclass(frozen=True)
 class Gradient:
-    """An output gradient on an estimated range."""
+    """An output gradient, any shape, on an estimated range, rounded stochastically: a Fixed, unsigned.
+
+    bits : 2 to 32.
+    estimator : how the range is found; in hindsight unless given.
+
+    Raises ValueError, when called, for a gradient that is empty or not finite.
+
+    Source: Fournarakis 2021; how the paper rounds is not known to us: stochastic is Banner 2018's.
+    """
 
     bits: int = 8
     estimator: Estimator = HINDSIGHT
 
     def at(self, run: Run, name: str) -> Callable:
+        """What quantizes the gradient ``name`` at this step of ``run``: a function of it, with no memory."""
         rounding, key = run.stochastic(name), f"{name}.range"
         state = past_range(run, key)
 
@@ -64,17 +96,27 @@ class Gradient:
         return quantizer
 
     def see(self, g: np.ndarray, run: Run, name: str) -> None:
+        """Move the range in ``run`` on by the min and max of the gradient ``g``, any shape, called ``name``."""
         estimated_range(self.estimator, run.once(tensor_range, g), run, f"{name}.range")
 
 
 @dataclass(frozen=True)
 class DsgcGradient:
-    """An output gradient clipped where its direction suffers least, searched every ``period`` steps, kept between."""
+    """An output gradient, any shape, clipped where its direction suffers least: a Fixed, narrow.
+
+    bits : 2 to 32.
+    period : the clip is searched every so many steps, 1 or more, and kept between.
+
+    Raises ValueError, when called, for a gradient that is not finite.
+
+    Source: Zhu 2020 (arXiv 1912.12607), the direction-sensitive gradient clipping; the period is refquant's own.
+    """
 
     bits: int = 8
     period: int = 100
 
     def at(self, run: Run, name: str) -> Callable:
+        """What quantizes the gradient ``name`` at this step of ``run``: a function of it, with no memory."""
         rounding, key = run.stochastic(name), f"{name}.clip"
 
         def quantizer(g: np.ndarray):
@@ -83,6 +125,7 @@ class DsgcGradient:
         return quantizer
 
     def see(self, g: np.ndarray, run: Run, name: str) -> None:
+        """Keep in ``run`` the clip of the gradient ``g``, any shape, called ``name``, in a step that searches one."""
         if self._due(run, f"{name}.clip"):
             run.state[f"{name}.clip"] = np.array(run.once(dsgc_clip, g, self.bits))
 
@@ -91,10 +134,16 @@ class DsgcGradient:
 
 
 def recipe(bits: int = 8, *, variant: str = "paper", estimator: Estimator = HINDSIGHT, dsgc: bool = False) -> Recipe:
-    """In-hindsight's table, every layer alike.
+    """In-hindsight's table, every layer alike; tensors of any shape.
 
-    estimator : current or running min and max instead, to compare.  dsgc : DSGC for the gradients.
+    bits : of weights, activations and gradients, 2 to 32.
     variant : the authors released no code, so both names mean the same.
+    estimator : current or running min and max instead, to compare.
+    dsgc : DSGC for the gradients.
+
+    Raises nothing of its own; the quantizers refuse what they do not know when they are called.
+
+    Source: Fournarakis 2021; the optimizer, SGD 0.1 with decay 1e-4, is refquant's own.
     """
     gradient = DsgcGradient(bits) if dsgc else Gradient(bits, estimator)
     every = Quantizers(Weight(bits), Activation(bits, estimator), gradient, gradient)

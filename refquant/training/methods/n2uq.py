@@ -21,10 +21,22 @@ from refquant.training.optimizers import Adam, Group
 from refquant.training.quantizing import Quantizers, Recipe, as_reals
 from refquant.training.run import Run
 
+__all__ = ["Activation", "Weight", "recipe"]
+
 
 @dataclass(frozen=True)
 class Weight:
-    """Entropy-preserving weights."""
+    """Entropy-preserving levels of a weight [outputs, ...]: a Fixed of its shape.
+
+    bits : 2 to 32.
+    variant : "paper", without the filters' scale, or "authors", with it [outputs].
+
+    Backward: that of `n2uq_weight`.
+
+    Raises ValueError, when called, for a weight that is not finite, and an unknown variant.
+
+    Source: Liu 2022, section 3.2.3 and appendix A; see `n2uq_weight`.
+    """
 
     bits: int
     variant: str = "paper"
@@ -35,7 +47,18 @@ class Weight:
 
 @dataclass(frozen=True)
 class Activation:
-    """Levels between learned thresholds; not learned, they stay uniform and only both scales are learned."""
+    """An activation [B, ...] as levels between learned thresholds: a Fixed of its shape.
+
+    bits : 2 or more, for intervals [2^bits - 1].
+    variant : "paper" or "authors", as of `n2uq_quantize`.
+    learned : whether thresholds are; if not they stay uniform, and only both scales are learned.
+
+    Backward: that of `n2uq_quantize`, also to what is learned.
+
+    Raises ValueError, when called, for NaN, an unknown variant, learned numbers that are not finite, and a scale2 of 0.
+
+    Source: Liu 2022, sections 3.2 and 4.1.
+    """
 
     bits: int
     variant: str = "paper"
@@ -49,7 +72,17 @@ class Activation:
 
 
 def recipe(bits: int = 2, *, variant: str = "paper", thresholds: bool = True, entropy: bool = True) -> Recipe:
-    """N2UQ's table.  thresholds, entropy : its two parts, for the ablation; without the second, DoReFa's weights."""
+    """N2UQ's table; tensors of any shape.
+
+    bits : of inner weights and activations, 2 to 32.
+    variant : "paper" or "authors".
+    thresholds, entropy : its two parts, for the ablation; without the second, DoReFa's weights.
+
+    Raises nothing of its own; the quantizers refuse what they do not know when they are called.
+
+    Source: Liu 2022, section 4.1 (first and last layer real, Adam 2.5e-3, a tenth for the quantizer) and table 3 (the
+    ablation); RPReLU is the authors' code's.
+    """
     weight = Weight(bits, variant) if entropy else BaselineWeight(bits, variant=variant)
     scaled = Weight(bits, "authors") if entropy else BaselineWeight(bits, "stddev", variant=variant)
     activation = Activation(bits, variant, thresholds)
