@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 
 import numba
 import pytest
@@ -12,9 +13,18 @@ from refquant.golden import create, open_suite
 
 
 @pytest.fixture(scope="session")
-def level_1(tmp_path_factory):
-    """The whole level-1 suite. Tests that change files copy it first."""
-    return create(tmp_path_factory.mktemp("suites") / "level-1")
+def level_1(tmp_path_factory, worker_id):
+    """The whole level-1 suite, created once for all workers of a run. Tests that change files copy it first."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base if worker_id == "master" else base.parent) / "level-1"
+    try:
+        (root.parent / f"{root.name}.begun").mkdir()
+    except FileExistsError:  # another worker creates it; it is there whole, or not at all
+        until = time.monotonic() + 300
+        while not root.exists() and time.monotonic() < until:
+            time.sleep(0.2)
+        return open_suite(root)
+    return create(root)
 
 
 @pytest.fixture(scope="session")

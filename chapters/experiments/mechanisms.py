@@ -1,10 +1,16 @@
 """What each mechanism of the papers is worth on small nets and the embedded digits, with it and without.
 
-    python chapters/experiments/mechanisms.py [NAME...] [--epochs N] [--seeds N] [--quick]
+    python chapters/experiments/mechanisms.py [NAME...] [--epochs N] [--seeds N] [--quick] [--out FILE]
 
 Prints a table for each NAME, and below it one line a claim: "true", "false" or "not seen at this size", the difference
 that it rests on with its 95 % interval over the seeds, and the claim (`claims/findings.py` says by which rule). All
 take some 20 minutes on one core that is otherwise idle; --quick takes seconds, and shows no more than that they run.
+--out keeps what was found: the chapters read chapters/results/mechanisms.json, which
+
+    python chapters/experiments/mechanisms.py --out chapters/results/mechanisms.json
+
+makes, and sat_long.json, which `sat --epochs 60 --seeds 3` makes; of a file that is there, only what is named anew is
+replaced.
 
     stochastic    stochastic against nearest gradients           banner
     bifurcation   a finer gradient for the weights               banner
@@ -18,9 +24,13 @@ take some 20 minutes on one core that is otherwise idle; --quick takes seconds, 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -28,6 +38,7 @@ from claims import banner, hindsight, int4, n2uq, sat
 from claims.findings import UNSEEN, Claim, Report, Row
 from claims.trials import Budget
 
+from refquant.atomic import write
 from refquant.progress import Progress
 from refquant.reals import mean, sample_variance
 
@@ -44,9 +55,11 @@ def main(given: list[str] | None = None) -> None:
     if options.quick:
         budget = Budget(epochs=1, seeds=2, images=96)
     for name in options.names or EXPERIMENTS:
-        start = time.perf_counter()
+        start, trials = time.perf_counter(), set[str]()
         with Progress("run") as progress:
-            report = EXPERIMENTS[name](Budget(budget.epochs, budget.seeds, budget.images, progress.step))
+            report = EXPERIMENTS[name](replace(budget, done=progress.step, met=trials.add))
+        if options.out:
+            keep(options.out, {name: found(report, budget, trials)})
         print(text(report))
         print(f"({budget.seeds} seeds, {time.perf_counter() - start:.0f} s)\n", flush=True)
 
@@ -56,12 +69,26 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(EXPERIMENTS)}; all, unless named")
     parser.add_argument("--epochs", type=positive, default=Budget.epochs, metavar="N")
     parser.add_argument("--seeds", type=positive, default=Budget.seeds, metavar="N", help="seeds 0 to N - 1")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="keep what was found, as JSON")
     parser.add_argument("--quick", action="store_true", help="1 epoch, 2 seeds and 96 images: it runs, no more")
     options = parser.parse_args(given)
     for name in options.names:
         if name not in EXPERIMENTS:
             parser.error(f"NAME {name!r}: expected one of {', '.join(EXPERIMENTS)}")
     return options
+
+
+def found(report: Report, budget: Budget, trials: set[str]) -> dict[str, Any]:
+    """An experiment's outcome and its configuration, as JSON has them."""
+    configuration = {"epochs": budget.epochs, "seeds": budget.seeds, "images": budget.images, "trials": sorted(trials)}
+    return {"configuration": configuration, **asdict(report)}
+
+
+def keep(path: Path, outcomes: dict[str, dict[str, Any]]) -> None:
+    """Write the ``outcomes``, by experiment, to ``path``, beside those that are there."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, (json.dumps(known | outcomes, indent=1) + "\n").encode())
 
 
 def positive(given: str) -> int:

@@ -21,7 +21,8 @@ def add(commands) -> None:
     verbs = vectors.add_subparsers(required=True, metavar="VERB")
 
     create = verbs.add_parser("create", help="create a suite")
-    create.add_argument("groups", nargs="*", metavar="GROUP", help="groups to create; all when none is named")
+    create.add_argument("groups", nargs="*", metavar="GROUP",
+                        help="groups or operations (gemm, gemm.forward) to create; all when none is named")
     create.add_argument("--out", required=True, metavar="DIR", help="the new suite's directory")
     create.add_argument("--level", type=int, choices=(1, 2, 3), default=1, help="1: seconds; 2: minutes; 3: hours")
     create.add_argument("--seed", type=seed, default=0, metavar="N", help="of the random stimuli (default 0)")

@@ -30,7 +30,7 @@ def create(out: Path | str, groups: tuple[str, ...] = (), level: int = 1, seed: 
     """Create the suite ``out`` of these ``groups`` (all of them when none is named), and open it: a `Suite`.
 
     out : a directory that is not there yet.
-    groups : "gemm", "conv", ...: `refquant vectors create --help` lists them.
+    groups : groups, "gemm", or single operations, "gemm.forward": `refquant vectors list` names them.
     level : 1, 2 or 3: how many cases, and how large their tensors [any shape].
     seed, seeds : the cases of this seed, and of as many as follow it; all below 2^64.
     exports : formats of `refquant.golden.export`: mem, c, bin, npz, tv, onnx.
@@ -58,7 +58,7 @@ def create(out: Path | str, groups: tuple[str, ...] = (), level: int = 1, seed: 
     if workers < 1:
         raise GoldenError(f"workers {workers!r}: expected 1 or more")
     check_request(exports, word)
-    plan = {"version": __version__, "groups": sorted({op.group for op in chosen}), "level": level, "seed": seed,
+    plan = {"version": __version__, "operations": [op.name for op in chosen], "level": level, "seed": seed,
             "seeds": seeds, "exports": sorted(exports), "word": word}
     if out.exists():
         raise GoldenError(f"{out} exists: a suite is not changed once it is written; name a new directory")
@@ -79,10 +79,12 @@ def create(out: Path | str, groups: tuple[str, ...] = (), level: int = 1, seed: 
 
 
 def _operations(groups: tuple[str, ...]) -> list[Operation]:
-    for group in groups:
-        if group not in GROUPS:
-            raise GoldenError(f"group {group!r}: expected some of {', '.join(GROUPS)}")
-    return [op for op in OPERATIONS.values() if not groups or op.group in groups]
+    """Those of the ``groups``, and those that are named themselves; all of them when none is."""
+    for name in groups:
+        if name not in GROUPS and name not in OPERATIONS:
+            raise GoldenError(f"group {name!r}: expected some of {', '.join(GROUPS)}, or operations of them: "
+                              "gemm.forward")
+    return [op for op in OPERATIONS.values() if not groups or op.group in groups or op.name in groups]
 
 
 def _start(partial: Path, plan: dict[str, Any]) -> None:
@@ -125,8 +127,9 @@ def _made(makers, partial: Path, sources: list[Source], progress: Progress) -> l
 
 def _finish(partial: Path, plan: dict[str, Any], entries: list[dict[str, Any]]) -> None:
     """The manifest, the schemas, the page that explains them, and the hashes of all files."""
+    groups = sorted({OPERATIONS[name].group for name in plan["operations"]})
     manifest = {"schema": "suite-1", "suite": "refquant", "version": __version__, "level": plan["level"],
-                "seed": plan["seed"], "groups": plan["groups"], "exports": plan["exports"], "cases": entries}
+                "seed": plan["seed"], "groups": groups, "exports": plan["exports"], "cases": entries}
     (partial / "schema").mkdir(exist_ok=True)
     files.write(partial / "schema/suite-1.schema.json", files.json_bytes(schema.suite_schema()))
     files.write(partial / "schema/case-1.schema.json", files.json_bytes(schema.case_schema(OPERATIONS.values())))

@@ -1,5 +1,7 @@
 """The experiments of chapters/experiments/mechanisms.py: each runs on a tiny budget; what they found is not tested."""
 import importlib
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from refquant.training import Settings, digest, train
 from refquant.training.methods import banner, int4, sat
 from refquant.training.run import Run
 
-EXPERIMENTS = Path(__file__).parents[2] / "chapters" / "experiments"
+CHAPTERS = Path(__file__).parents[2] / "chapters"
+EXPERIMENTS = CHAPTERS / "experiments"
 ROWS = {"stochastic": 18, "bifurcation": 10, "range-bn": 8, "sat": 6, "cg-pact": 10, "n2uq": 8, "hindsight": 12, "int4": 10}
 CLAIMS = {"stochastic": 9, "bifurcation": 5, "range-bn": 4, "sat": 4, "cg-pact": 5, "n2uq": 10, "hindsight": 9, "int4": 32}
 COLUMNS = {"sat": ("n_L VAR", "surest"), "cg-pact": ("alphas",), "int4": ("E(G) conv2", "E(G_L) conv3")}
@@ -39,12 +42,30 @@ def test_the_names_are_these(modules):
     assert list(modules["mechanisms"].EXPERIMENTS) == list(ROWS)
 
 
+def results(name, whole):
+    """(what the chapters show of an experiment, the epochs and seeds that the command they give has)."""
+    yield json.loads((CHAPTERS / "results" / "mechanisms.json").read_text())[name], whole.epochs, whole.seeds
+    if name == "sat":
+        yield json.loads((CHAPTERS / "results" / "sat_long.json").read_text())[name], 60, 3
+
+
 @pytest.mark.parametrize("name", ROWS)
-def test_an_experiment_gives_its_numbers(modules, name):
-    done = []
-    budget = modules["trials"].Budget(epochs=1, seeds=1, images=32, done=lambda: done.append(1))
-    modules["trials"].trial.cache_clear()
-    report = modules["mechanisms"].EXPERIMENTS[name](budget)
+def test_an_experiment_gives_its_numbers(modules, monkeypatch, name):
+    """On 32 images and one epoch; and the results that the chapters show were found by the same trials, in full."""
+    done, met, trials = [], set(), modules["trials"]
+    small = trials.Budget(epochs=1, seeds=1, images=32, done=lambda: done.append(1))
+    trained = trials.trained
+    trained.cache_clear()
+    monkeypatch.setattr(trials, "trained", lambda setting, budget, *rest, **how: trained(setting, small, *rest, **how))
+    report = modules["mechanisms"].EXPERIMENTS[name](trials.Budget(seeds=1, met=met.add))
+
+    whole = trials.Budget()
+    for kept, epochs, seeds in results(name, whole):
+        described = {line.replace(f"epochs {n}", f"epochs {n * epochs // whole.epochs}") for line in met
+                     for n in [int(re.search(r"epochs (\d+)", line)[1])]}
+        assert kept["configuration"] == {"epochs": epochs, "seeds": seeds, "images": None, "trials": sorted(described)}
+        assert [row["name"] for row in kept["rows"]] == [row.name for row in report.rows]
+        assert [claim["text"] for claim in kept["claims"]] == [claim.text for claim in report.claims]
 
     assert len(report.rows) == len({(row.setting, row.name) for row in report.rows}) == len(done) == ROWS[name]
     for row in report.rows:
@@ -58,6 +79,26 @@ def test_an_experiment_gives_its_numbers(modules, name):
     printed = modules["mechanisms"].text(report)
     assert all(part in printed for part in (report.title, *(row.name for row in report.rows), *report.notes,
                                             *(claim.text for claim in report.claims)))
+
+
+def test_a_kept_result_is_found_again(modules):
+    """One trial of the smallest network, to the last bit."""
+    trials = modules["trials"]
+    kept = json.loads((CHAPTERS / "results" / "mechanisms.json").read_text())["cg-pact"]
+    (row,) = [row for row in kept["rows"] if row["name"] == "2 bits, alpha from 2, PACT"]
+    found = trials.trial(trials.HARD, trials.Budget(), 1, sat.recipe, bits=2, calibrated=False, alpha=2.0)
+    assert (found.score, found.losses[-1]) == (row["scores"][1], row["losses"][1])
+
+
+def test_what_is_found_is_kept(modules, tmp_path, capsys, threads):
+    """Beside what the file has already; with its configuration."""
+    path = tmp_path / "new" / "found.json"
+    modules["mechanisms"].keep(path, {"sat": {"title": "old"}})
+    modules["mechanisms"].main(["cg-pact", "--quick", "--out", str(path)])
+    kept = json.loads(path.read_text())
+    assert list(kept) == ["sat", "cg-pact"] and kept["sat"] == {"title": "old"}
+    assert kept["cg-pact"]["configuration"]["images"] == 96 and len(kept["cg-pact"]["rows"]) == ROWS["cg-pact"]
+    assert len(kept["cg-pact"]["configuration"]["trials"]) == 10
 
 
 def test_a_trial_is_the_run_that_training_makes(modules):

@@ -202,6 +202,17 @@ def test_large_products_are_compiled_and_small_ones_are_not():
     assert chosen == (dict.fromkeys(POLICIES, "reference") if kernels.NOT_COMPILED else compiled)
 
 
+@pytest.mark.parametrize("types, words", [((np.int8, np.uint8), "quads of bytes"), ((np.int16, np.int8), "pairs"), ((np.int8, np.int16), "pairs")])
+def test_only_bytes_are_multiplied_in_quads(monkeypatch, types, words):
+    from refquant.gemm import choice
+    monkeypatch.setattr(choice, "QUADS", True)
+    choice._by_type.cache_clear()
+    a, b = (np.zeros((181, 181), t) for t in types)
+    for bias in (None, np.zeros(181, np.int32)):
+        assert str(choice.choice(a, b, 0, 0, bias, Accumulator(32))).startswith(f"int32, by {words}: ")
+    choice._by_type.cache_clear()
+
+
 A, B = np.zeros((2, 3), np.int8), np.zeros((3, 4), np.int8)
 
 

@@ -19,6 +19,12 @@ def digest(suite):
     return hashlib.sha256((suite.root / "SHA256SUMS").read_bytes()).hexdigest()
 
 
+def test_a_suite_of_one_operation_has_its_cases_of_the_group(tmp_path, small):
+    suite = create(tmp_path / "one", groups=("stochastic.shift", "stochastic.lfsr"))
+    kept = [entry for entry in small.manifest["cases"] if entry["op"] in ("stochastic.shift", "stochastic.lfsr")]
+    assert suite.manifest["cases"] == kept and suite.manifest["groups"] == ["stochastic"] and kept
+
+
 def test_level_1_is_small_and_whole(level_1):
     for group in (level_1.root / "cases").iterdir():
         assert sum(path.stat().st_size for path in group.rglob("*") if path.is_file()) < 5_000_000, group.name
@@ -82,6 +88,8 @@ def test_an_existing_directory_is_left_alone(tmp_path):
 def test_an_unknown_group_is_named(tmp_path):
     with pytest.raises(GoldenError, match="group 'gem': expected some of rounding, quantize"):
         create(tmp_path / "suite", groups=("gem",))
+    with pytest.raises(GoldenError, match=r"group 'gemm.dz': expected some of .* or operations of them: gemm\.forward"):
+        create(tmp_path / "suite", groups=("rounding", "gemm.dz"))
     assert list(tmp_path.iterdir()) == []
 
 

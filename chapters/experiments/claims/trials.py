@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,12 +19,16 @@ from refquant.training.models import MODELS, SAME, bend, flat, norm
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is spent.  images : at most so many to train with, and to test with.  done : called after each trial."""
+    """How much is spent.  images : at most so many to train with, and to test with.
+
+    done : called after each trial that is trained.  met : told of each that is asked for (`description`).
+    """
 
     epochs: int = 10
     seeds: int = 5
     images: int | None = None
     done: Callable[[], None] = field(default=lambda: None, compare=False)
+    met: Callable[[str], None] = field(default=lambda description: None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -50,9 +56,27 @@ def seeds(setting: Setting, budget: Budget, make: Callable, **how) -> list[Trial
     return [trial(setting, budget, seed, make, **how) for seed in range(budget.seeds)]
 
 
-@functools.cache
 def trial(setting: Setting, budget: Budget, seed: int, make: Callable, **how) -> Trial:
-    """``make(**how)``, a recipe, trained in ``setting``; scored once, at the end.
+    """``make(**how)``, a recipe, trained in ``setting``; scored once, at the end. The same trial is trained once."""
+    budget.met(description(setting, budget, make(**how)))
+    return trained(setting, budget, seed, make, **how)
+
+
+def description(setting: Setting, budget: Budget, recipe) -> str:
+    """All that decides a trial but its seed: the setting, how long, and the recipe as 16 digits of a hash."""
+    named = re.sub(" at 0x[0-9a-f]+", "", repr(recipe))  # functions by name alone
+    digest = hashlib.sha256(named.encode()).hexdigest()[:16]
+    return f"{setting.label}: epochs {epochs_of(setting, budget)}, batch {setting.batch}, {recipe.name} {digest}"
+
+
+def epochs_of(setting: Setting, budget: Budget) -> int:
+    """How many epochs a trial of this setting has."""
+    return max(1, round(budget.epochs * setting.longer))
+
+
+@functools.cache
+def trained(setting: Setting, budget: Budget, seed: int, make: Callable, **how) -> Trial:
+    """The trial, as `trial` has it.
 
     A run whose loss is no longer finite ends there, with a last loss of infinity, and is scored as it stood.
     """
@@ -75,8 +99,7 @@ def trial(setting: Setting, budget: Budget, seed: int, make: Callable, **how) ->
 def prepared(setting: Setting, budget: Budget, seed: int, recipe) -> tuple[Trainer, Training]:
     """A trainer of the setting's own network, and the run before its first step."""
     data = fewer(setting.data, budget.images)
-    epochs = max(1, round(budget.epochs * setting.longer))
-    settings = Settings(recipe.name, epochs=epochs, batch=setting.batch, seed=seed)
+    settings = Settings(recipe.name, epochs=epochs_of(setting, budget), batch=setting.batch, seed=seed)
     trainer = Trainer(settings, recipe, data)
     trainer.model = setting.model(recipe, data.train_x.shape[1], data.train_x.shape[2], data.classes)
     return trainer, Training(settings)
