@@ -27,6 +27,7 @@ html_title = "refquant"
 html_css_files = ["book.css"]
 html_js_files = ["arithmetic.js", "figures.js"]
 html_show_copyright = False
+html_show_search_summary = False  # a page opened from a folder may not fetch others
 
 mathjax = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static/mathjax/tex-svg-full.js"
 html_static_path = ["_static", str(mathjax)]

@@ -109,7 +109,12 @@ def collected_range(accumulators: Fixed) -> Range:
     return float(low.min()), float(high.max())
 
 
-CURRENT, RUNNING, HINDSIGHT = Estimator("current"), Estimator("running"), Estimator("hindsight")
+CURRENT = Estimator("current")
+"""The range of the tensor itself; it has to be there, whole, before it is quantized."""
+RUNNING = Estimator("running")
+"""The moving average that the tensor has joined already; so it too must wait for the tensor."""
+HINDSIGHT = Estimator("hindsight")
+"""The moving average of the steps before: known before the tensor is."""
 
 
 @Op

@@ -113,3 +113,4 @@ METHOD = Method("banner", weight, activation, gradient, identity, activation_gra
                 | {f"{layer.name}_bn_g": layer.output for layer in NORMED},
                 learned=tuple(f"{layer.name}_{part}" for layer in NORMED for part in ("gamma", "beta")),
                 constants=constants)
+"""Banner's method in integers, as `refquant.hardware.step.run` takes it, made of the functions above."""

@@ -71,3 +71,4 @@ RANGES = (*(f"{layer.name}_y_range" for layer in LAYERS[:-1]), *(f"{layer.name}_
 METHOD = Method("hindsight", weight_in_8_bits, activation, gradient, identity, activation_gradient,
                 state={name: (S48, np.zeros(2, int)) for name in RANGES},
                 random={f"{layer.name}_g": layer.output for layer in LAYERS})
+"""In-hindsight training in integers, as `refquant.hardware.step.run` takes it, made of the functions above."""

@@ -96,3 +96,4 @@ METHOD = Method("int4", weight, activation, gradient, weight_gradient, activatio
                 state={name: (S32, np.array([clip << MASTER_BITS])) for name, clip in CLIPS.items()}
                 | {f"{INNER}_clip_factor": (U16, np.array([800]))},
                 learned=tuple(CLIPS), random={f"{INNER}_g": LAYERS[1].output})
+"""INT4's method in integers, as `refquant.hardware.step.run` takes it, made of the functions above."""

@@ -108,3 +108,4 @@ def _first(layer: Layer) -> dict[str, tuple[IntFormat, np.ndarray]]:
 STATE = {name: first for layer in LAYERS[:-1] for name, first in _first(layer).items()}
 METHOD = Method("n2uq", weight, activation, gradient_in_16_bits, weight_gradient, activation_gradient, state=STATE,
                 learned=tuple(STATE), learned_rate=1)
+"""N2UQ's method in integers, as `refquant.hardware.step.run` takes it, made of the functions above."""

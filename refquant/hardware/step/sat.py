@@ -73,3 +73,4 @@ ALPHAS = tuple(f"{layer.name}_alpha" for layer in LAYERS[:-1])
 FIRST_ALPHA = np.array([4 << MASTER_BITS])
 METHOD = Method("sat", weight, activation, gradient_in_16_bits, weight_gradient, activation_gradient,
                 state=dict.fromkeys(ALPHAS, (S32, FIRST_ALPHA)), learned=ALPHAS, constants=constants)
+"""SAT's method in integers, as `refquant.hardware.step.run` takes it, made of the functions above."""
