@@ -1,10 +1,11 @@
 """Sphinx makes the book of the chapters: `sphinx-build -W -b html chapters build/book`. It opens with no network."""
+import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from docstrings import as_rest, ops_as_functions
+from docstrings import as_rest, ops_as_functions, readable
 
 project = "refquant"
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
@@ -54,7 +55,7 @@ def contents(app, docname, source):
 
 
 def github_inline_math(app, docname, source):
-    source[0] = source[0].replace("$`", "$").replace("`$", "$")
+    source[0] = re.sub(r"\$`([^`]+)`\$", r"$\1$", source[0])
 
 
 def setup(app):
@@ -62,3 +63,4 @@ def setup(app):
     app.connect("source-read", contents)
     app.connect("source-read", github_inline_math)
     app.connect("autodoc-process-docstring", as_rest)
+    app.connect("autodoc-process-signature", readable)

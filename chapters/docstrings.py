@@ -6,7 +6,7 @@
     Raises ValueError for NaN.                            a paragraph that begins with a word in bold
     Source: Banner 2018, eq. 1.
 
-        y = scale * codes                                 indented: as it stands
+        y = scale * codes                                 indented, or in columns: as it stands
 """
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ ITEM = re.compile(rf"^({NAME}(?:, {NAME})*) : (.*)")
 SECOND = re.compile(rf"(?<=\S)  +(?={NAME}(?:, {NAME})* : )")
 UNDERLINE = re.compile(r"^-{3,}$")
 LEADING = re.compile(r"^(Raises|Source:|Returns|Notes)(?=\s)")
+COLUMN = re.compile(r"[^.,;\s] {2,}\S")
 LITERAL = re.compile(r"(``.+?``|`[^`]+`)")
 
 
@@ -26,14 +27,25 @@ def as_rest(app, what, name, obj, options, lines: list[str]) -> None:
     lines[:] = converted(lines)
 
 
+def readable(app, what, name, obj, options, signature: str | None, returned) -> tuple[str | None, str | None]:
+    """Defaults by the names they have in the source: the handler of autodoc-process-signature."""
+    if signature:
+        signature = re.sub(r"<function (\w+)>", r"\1", signature)
+        signature = re.sub(r"=Quantizers\([^()]*\)", "=Quantizers()", signature)  # its defaults stand above
+    return signature, returned
+
+
 def converted(lines: list[str]) -> list[str]:
     """The lines of a docstring as reStructuredText."""
     out: list[str] = []
     for block in blocks(lines):
         if block[0].startswith("    "):
-            out += ["::", "", *block, ""]
+            session = any(line.lstrip().startswith(">>>") for line in block)
+            out += [f".. code-block:: {'pycon' if session else 'text'}", "", *block, ""]
         elif len(block) > 1 and UNDERLINE.match(block[1]):
             out += [f"**{block[0]}**", "", *paragraph(named(block[2:]))]
+        elif in_columns(block):
+            out += [".. code-block:: text", "", *(f"    {line}" for line in block), ""]
         elif block[0].startswith(("* ", "- ")):
             out += [*(escaped(line) for line in block), ""]
         else:
@@ -58,6 +70,12 @@ def blocks(lines: list[str]) -> list[list[str]]:
             verbatim = line.startswith("    ")
         found[-1].append(line)
     return [block for block in found if block]
+
+
+def in_columns(block: list[str]) -> bool:
+    """Whether lines are set in, or stand in columns: a table or formulas, no text."""
+    return (len(block) > 1 and not any(ITEM.match(line) for line in block)
+            and (any(line.startswith("  ") for line in block) or sum(bool(COLUMN.search(line)) for line in block) > 1))
 
 
 def named(section: list[str]) -> list[str]:

@@ -6,10 +6,14 @@ import subprocess
 import sys
 import time
 
+import hypothesis
 import numba
 import pytest
 
 from refquant.golden import create, open_suite
+
+hypothesis.settings.register_profile("shared", deadline=None)  # a first call compiles, a machine has other work
+hypothesis.settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")

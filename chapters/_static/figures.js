@@ -3,7 +3,7 @@
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 720, LEFT = 44, RIGHT = 12, TOP = 22, GAP = 34;
+const WIDEST = 720, LEFT = 44, RIGHT = 12, TOP = 22, GAP = 34;
 const POINTS = 1201;
 
 function element(parent, name, attributes = {}, text = "") {
@@ -25,16 +25,18 @@ function figure(root, controls, draw) {
     const values = Object.fromEntries(inputs.map((read) => read()));
     const { x, panels, text } = draw(values);
     svg.replaceChildren();
+    const width = Math.min(WIDEST, root.clientWidth || WIDEST); // a pixel each, so that text is as large on a phone
     let y = TOP;
     panels.forEach((panel, i) => {
-      drawPanel(svg, panel, x, y, i === panels.length - 1);
+      drawPanel(svg, panel, x, y, width, i === panels.length - 1);
       y += panel.height + GAP;
     });
-    svg.setAttribute("viewBox", `0 0 ${WIDTH} ${y}`);
+    svg.setAttribute("viewBox", `0 0 ${width} ${y}`);
     svg.setAttribute("aria-label", text);
     output.textContent = text;
   };
   form.addEventListener("input", update);
+  addEventListener("resize", update);
   form.addEventListener("submit", (event) => event.preventDefault());
   update();
 }
@@ -55,8 +57,8 @@ function input(form, { name, label, options, min, max, step, value }) {
   };
 }
 
-function drawPanel(svg, { title, y: [low, high], height, curves, marks = [] }, [first, last], top, labelled) {
-  const right = WIDTH - RIGHT;
+function drawPanel(svg, { title, y: [low, high], height, curves, marks = [] }, [first, last], top, width, labelled) {
+  const right = width - RIGHT;
   const atX = (x) => LEFT + ((x - first) / (last - first)) * (right - LEFT);
   const atY = (y) => top + ((high - y) / (high - low)) * height;
   element(svg, "svg:text", { x: LEFT, y: top - 7, class: "title" }, title);
@@ -65,7 +67,7 @@ function drawPanel(svg, { title, y: [low, high], height, curves, marks = [] }, [
     element(svg, "svg:line", { x1: LEFT, x2: right, y1: atY(y), y2: atY(y), class: "grid" });
     element(svg, "svg:text", { x: LEFT - 5, y: atY(y) + 4, class: "tick y" }, label(y));
   }
-  for (const x of ticks(first, last, 8)) {
+  for (const x of ticks(first, last, width / 90)) {
     element(svg, "svg:line", { x1: atX(x), x2: atX(x), y1: top, y2: top + height, class: "grid" });
     if (labelled) element(svg, "svg:text", { x: atX(x), y: top + height + 15, class: "tick x" }, label(x));
   }

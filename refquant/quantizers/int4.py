@@ -193,7 +193,7 @@ def scanned_clip_factor(g: np.ndarray, bits: int, alpha: float = ALPHA, beta: fl
     g : reals, any shape: the first gradient; of zeros gamma is 1.  bits, alpha : as for `target_fraction`.
 
     Raises ValueError for a ``g`` that is not finite.
-    Source: Kim 2024's authors' code, which never ends where R stays at or below its target: here the least gamma.
+    Source: Kim 2024's authors' code, which does not end for a gradient of zeros.
     """
     slow, clip_factor, target = 0.0, 1.0, target_fraction(bits, alpha)
     if not g.any():

@@ -18,6 +18,10 @@ FRAME = f"""<!DOCTYPE html><meta charset="utf-8"><pre id="answer"></pre>
 <script>onmessage = (event) => {{ document.getElementById("answer").textContent = event.data; }};</script>
 <iframe src="%s" style="width: {PHONE}px; height: 800px; border: 0"></iframe>"""
 PROBE = """<script>
+const scrolls = (node) => node.tagName != "ARTICLE"
+  && (["auto", "scroll"].includes(getComputedStyle(node).overflowX) || scrolls(node.parentElement));
+const leaves = (node) => node.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !scrolls(node);
+const named = (node) => `${node.tagName}.${node.getAttribute("class")} ${node.textContent.slice(0, 40)}`;
 addEventListener("load", async () => {
   if (window.MathJax?.startup?.promise) await MathJax.startup.promise;
   const all = (selector) => [...document.querySelectorAll(selector)];
@@ -25,7 +29,7 @@ addEventListener("load", async () => {
     typeset: all("mjx-container > svg").length,
     errors: all("[data-mjx-error]").map((node) => node.dataset.mjxError),
     figures: all("[class$=-figure] path.curve").length,
-    window: innerWidth, widest: document.documentElement.scrollWidth }), "*");
+    window: innerWidth, scroll: document.documentElement.scrollWidth, wide: all("article *").filter(leaves).map(named) }), "*");
 });
 </script>"""
 
@@ -42,7 +46,7 @@ def test_a_page_on_a_phone(built, dom, page):
     assert seen["window"] == PHONE
     assert seen["typeset"] == len(re.findall(r'class="math notranslate', source))
     assert seen["errors"] == []
-    assert seen["widest"] <= PHONE
+    assert seen["scroll"] <= PHONE and seen["wide"] == []
     assert bool(seen["figures"]) == bool(re.search(r'class="[a-z]+-figure"', source))
 
 

@@ -33,7 +33,7 @@ document.getElementById("answer").textContent = JSON.stringify((() => {{ {script
 
 
 def test_rounding(computed):
-    values = TIES + [-x for x in TIES]
+    values = [*TIES, *(-x for x in TIES), *X]
     answers = computed("return given.modes.map((mode) => given.values.map((x) => round(mode, x)));",
                        modes=list(MODES), values=values)
     for mode, found in zip(MODES.values(), answers, strict=True):

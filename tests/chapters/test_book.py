@@ -137,6 +137,19 @@ def test_code_that_fails_names_its_line(page):
     assert stop.traceback[-1].lineno + 1 == 4  # of the page
 
 
+@pytest.mark.skipif(shutil.which("cc") is None, reason="cc is not installed")
+@pytest.mark.parametrize("broken, said", [("s/a/a/", "2 passed"), ("s/half_away(half_up(product, 31)/half_up(half_up(product, 31)/", "2 failed")])
+def test_the_kernel_page_in_pytest(tmp_path, broken, said):
+    """What takes the page too long to run: its test file, with the right kernel and with the one that breaks ties up."""
+    text = (CHAPTERS / "09-verify-kernels.md").read_text()
+    for name, body in re.findall(r"^```\w+ file=(\S+)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE):
+        (tmp_path / name).write_text(body)
+    assert "$ pytest -q test_kernel.py\n" in text and (broken == "s/a/a/" or f"sed '{broken}' gemm.c" in text)
+    subprocess.run(f"sed -i '{broken}' gemm.c && cc -O2 -shared -fPIC -o gemm.so gemm.c", shell=True, cwd=tmp_path, check=True)
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "test_kernel.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert said in done.stdout, done.stdout
+
+
 def test_wrong_names():
     done = subprocess.run([sys.executable, CHAPTERS / "book.py", "03-bannner"], capture_output=True, text=True)
     assert done.returncode == 2 and "'03-bannner': expected one of 00-integers" in done.stderr

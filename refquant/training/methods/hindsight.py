@@ -79,7 +79,7 @@ class Gradient:
 
     Raises ValueError, when called, for a gradient that is empty or not finite.
 
-    Source: Fournarakis 2021; how the paper rounds is not known to us: stochastic is Banner 2018's.
+    Source: Fournarakis 2021; stochastic, as we recall it and as Banner 2018 has it.
     """
 
     bits: int = 8
