@@ -90,17 +90,6 @@ def test_a_kept_result_is_found_again(modules):
     assert (found.score, found.losses[-1]) == (row["scores"][1], row["losses"][1])
 
 
-def test_what_is_found_is_kept(modules, tmp_path, capsys, threads):
-    """Beside what the file has already; with its configuration."""
-    path = tmp_path / "new" / "found.json"
-    modules["mechanisms"].keep(path, {"sat": {"title": "old"}})
-    modules["mechanisms"].main(["cg-pact", "--quick", "--out", str(path)])
-    kept = json.loads(path.read_text())
-    assert list(kept) == ["sat", "cg-pact"] and kept["sat"] == {"title": "old"}
-    assert kept["cg-pact"]["configuration"]["images"] == 96 and len(kept["cg-pact"]["rows"]) == ROWS["cg-pact"]
-    assert len(kept["cg-pact"]["configuration"]["trials"]) == 10
-
-
 def test_a_trial_is_the_run_that_training_makes(modules):
     trials = modules["trials"]
     found = trials.trial(trials.EASY, trials.Budget(4, 1, 96), 3,  # EASY takes half the epochs
@@ -220,12 +209,19 @@ def test_interval(modules):
     assert modules["findings"].interval([5.0, 5.0], [4.0, 4.0]) == (1.0, np.inf)
 
 
-def test_the_script_prints(modules, capsys, threads):
-    modules["mechanisms"].main(["n2uq", "--quick"])
+def test_the_script_prints_and_keeps(modules, capsys, threads, tmp_path):
+    """What is kept stands beside what the file had already, with its configuration."""
+    path = tmp_path / "new" / "found.json"
+    modules["mechanisms"].keep(path, {"sat": {"title": "old"}})
+    modules["mechanisms"].main(["n2uq", "--quick", "--out", str(path)])
     out = capsys.readouterr().out
     assert out.startswith("n2uq: ") and "+ thresholds" in out and "of 10: 0 true, 0 false, 10 not seen" in out
     assert "cnn, 1437 images: 1 epoch of batch 64" in out and "300 images: 4 epochs of batch 32" in out
     assert "(2 seeds, " in out
+    kept = json.loads(path.read_text())
+    assert list(kept) == ["sat", "n2uq"] and kept["sat"] == {"title": "old"}
+    assert kept["n2uq"]["configuration"]["images"] == 96 and len(kept["n2uq"]["rows"]) == ROWS["n2uq"]
+    assert len(kept["n2uq"]["configuration"]["trials"]) == 8
 
 
 @pytest.mark.parametrize("given, said", [(["stochastik"], "'stochastik'"), (["--seeds", "0"], "'0'")])

@@ -26,7 +26,6 @@ for operation in OPERATIONS.values():
 print(digest.hexdigest())
 """
 SETTINGS = {
-    "as it is": {},
     "without the compiler": {"NUMBA_DISABLE_JIT": "1"},
     "without AVX-512 and AVX2": {"NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR AVX2 FMA3 AVX512F AVX512CD AVX512_SKX",
                                  "NUMBA_CPU_NAME": "generic"},
