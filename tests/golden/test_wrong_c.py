@@ -82,8 +82,6 @@ def test_the_right_kernel_passes(report_on, broken):
     ([NO_ZERO_POINT], {"zero_point_omitted"}),
     ([SATURATING], {"wrap->saturate_running"}),
     ([("bias ? (uint32_t)bias[j0 + j] : 0", "0 * (bias != 0)")], {"bias_omitted"}),
-    ([("- from->zero_point", "- (from->is_signed ? from->zero_point : 0)")],
-     {"a_zero_point_omitted", "b_zero_point_omitted"}),
     ([("bias[j0 + j]", "bias[0]")], {"first_bias_for_all"}),
     ([SINGLE, FLOOR], {"no_rounding"}),
     ([DIVISION], {"division_truncates"}),
