@@ -52,9 +52,7 @@ def choice(a: np.ndarray, b: np.ndarray, za: ZeroPoint, zb: ZeroPoint, bias: np.
             return chosen
     start = 0 if bias is None else int(np.abs(bias).max(initial=0))
     in_bytes = a.itemsize == b.itemsize == 1 and type(za) is type(zb) is int
-    few = in_bytes and len(a) <= FEW_ROWS
-    chosen = _choice(_ends(a, za), _ends(b, zb), a.shape[1], start, few, accumulator)
-    return chosen._replace(quads=QUADS and in_bytes)
+    return _choice(_ends(a, za), _ends(b, zb), len(a), a.shape[1], start, in_bytes, accumulator)
 
 
 @functools.lru_cache(maxsize=256)
@@ -62,21 +60,24 @@ def _by_type(a: np.dtype, b: np.dtype, rows: int, k: int, za: int, zb: int, accu
     """The choice that holds for every matrix of these types, if that is a kernel in int32."""
     low_a, high_a, low_b, high_b = *RANGES[a], *RANGES[b]
     in_bytes = a.itemsize == b.itemsize == 1
-    few = in_bytes and rows <= FEW_ROWS
-    chosen = _choice((za - low_a, high_a - za), (zb - low_b, high_b - zb), k, 0, few, accumulator)
-    return chosen._replace(quads=QUADS and in_bytes) if chosen.kernel in ("int32", "few_rows") else None
+    chosen = _choice((za - low_a, high_a - za), (zb - low_b, high_b - zb), rows, k, 0, in_bytes, accumulator)
+    return chosen if chosen.kernel in ("int32", "few_rows") else None
 
 
-def _choice(ends_a: tuple[int, int], ends_b: tuple[int, int], k: int, start: int, few: bool,
+def _choice(ends_a: tuple[int, int], ends_b: tuple[int, int], rows: int, k: int, start: int, in_bytes: bool,
             accumulator: Accumulator) -> Choice:
-    """ends: how far an operand, less its zero point, reaches below and above 0. start: the largest |bias|."""
+    """ends: how far an operand, less its zero point, reaches below and above 0. start: the largest |bias|.
+
+    in_bytes: whether both operands are bytes with one zero point each.
+    """
     product_of_ends = max(ends_a) * max(ends_b)
     bound = start + k * product_of_ends
     if accumulator.overflow in ("saturate_running", "error") and bound > accumulator.format.qmax:
         return Choice("running", bound)
     int16 = max(ends_a[0], ends_b[0]) <= 1 << 15 and max(ends_a[1], ends_b[1]) < 1 << 15
     if bound < 1 << 31 and int16:
-        return Choice("few_rows" if few else "int32", bound)
+        few = in_bytes and rows <= FEW_ROWS
+        return Choice("few_rows" if few else "int32", bound, quads=QUADS and in_bytes)
     terms = terms_within_int32(product_of_ends)
     return Choice("blocks" if int16 and terms >= FEWEST_TERMS else "planes", bound, terms)
 

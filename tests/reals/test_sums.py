@@ -45,7 +45,6 @@ def same_bits(actual, expected):
     assert actual.tobytes() == expected.tobytes()
 
 
-@settings(deadline=None)
 @given(st.lists(FLOATS, max_size=40), st.integers(0, 70), SEEDS)
 def test_the_order(wild, size, seed):
     for values in (wild, alike(size, seed).tolist()):
@@ -61,7 +60,6 @@ def test_the_order_by_hand():
     assert total([big, 0, 1, -big, 0, 0]) == 1  # (big - big), (0 + 0), (1 + 0)
 
 
-@settings(deadline=None)
 @given(st.lists(FLOATS, min_size=1, max_size=70))
 def test_the_error_grows_with_the_logarithm(values):
     """Two additions a level at most: (1 + u)^(2 log2 n) - 1 of the sum of the sizes."""
@@ -75,7 +73,6 @@ def test_a_long_sum():
     assert abs(Fraction(float(total(np.full(10**6, 0.1)))) - exact) <= ((1 + U) ** 38 - 1) * exact
 
 
-@settings(deadline=None)
 @given(st.data(), SHAPES, SEEDS)
 def test_over_any_axes(data, shape, seed):
     """Each element is the sum of the list of what it adds, the axes in the order they are named."""
@@ -110,7 +107,7 @@ def test_all_axes_unless_named():
     assert total(7.0) == 7 and count(()) == 1
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.tuples(*[st.integers(1, 5)] * 3), SEEDS, st.sampled_from([None, 0, 1, 2, (0, 1), (2, 0), (1, 2)]))
 def test_the_bits_do_not_depend_on_how_memory_lies(shape, seed, axis):
     x = alike(shape, seed)
@@ -151,7 +148,6 @@ def test_errors(call, words):
         call()
 
 
-@settings(deadline=None)
 @given(st.data(), SHAPES)
 def test_unbroadcast_is_adjoint_to_broadcasting(data, wide):
     """<broadcast v, g> = <v, unbroadcast g>, of integers; and each element is what was added there."""
@@ -177,7 +173,6 @@ def compiled_total(x, axes):
         return total(x, axes), len(made)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 3), st.integers(1, 70), SEEDS)
 def test_the_compiled_sum_of_channels(images, channels, places, seed):
     """All numbers of images and places, odd ones among them; what finds no pairs of long rows stays in NumPy."""
